@@ -21,5 +21,6 @@ fn a_session_that_the_ledger_has_no_room_for_is_told_so() {
         panic!("{:?}", client.events)
     };
     assert_eq!(farewell.reason, Reason::TooMany);
-    assert!(farewell.text.contains("disk is full"), "{}", farewell.text);
+    let text = &farewell.text;
+    assert!(text.contains("disk is full") && text.contains("database is away"), "{text}");
 }

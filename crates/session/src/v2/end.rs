@@ -9,8 +9,8 @@ use super::noise::NoiseError;
 use super::record::RecordError;
 
 /// The text of a 50 for [`ServerEnd::LedgerUnavailable`].
-const NO_ROOM: &str =
-    "the server's ledger takes nothing now: disk full or failed, or database away; try again later";
+const NO_ROOM: &str = "the server's ledger takes nothing now: its disk is full or failed, or its \
+                       database is away; try again later";
 
 /// Why the ledger did not count a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
