@@ -54,6 +54,7 @@
 //! `classic::ClassicConnection` one on the original's wire.
 
 mod backoff;
+mod class;
 #[cfg(feature = "tokio")]
 pub mod classic;
 mod client;
@@ -73,6 +74,7 @@ pub mod v2;
 #[cfg(feature = "tokio")]
 pub use client::Client;
 pub use client::blocking;
+pub use class::FailureClass;
 pub use client::{ADD_MAX, Balance, Builder, ClientError, Progress};
 pub use dial::ConnectError;
 pub use lost::{CourierError, EnterError, Lost};
