@@ -60,6 +60,7 @@ pub mod classic;
 mod client;
 #[cfg(feature = "tokio")]
 pub mod courier;
+pub mod credentials;
 pub mod delivery;
 mod dial;
 mod lost;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use std::{fmt, thread};
 
-use ddes_identity::{Namespace, ServerAddress, SigningKey};
+use ddes_identity::{Namespace, ServerAddress};
 use ddes_session::v2::{ClientEnd, ClientEvent, ClientFault, ClientSession};
 use ddes_wire::v2::Scope;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -37,9 +37,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of `server` with the identity of `key`.
-    pub fn builder(server: ServerAddress, key: SigningKey) -> Builder<Self> {
-        Builder::new(server, key)
+    /// A client of `server` with the identity of a key, or of what signs in its place.
+    pub fn builder(server: ServerAddress, identity: impl Into<Signer>) -> Builder<Self> {
+        Builder::new(server, identity.into())
     }
 
     /// Takes integers, at most [`ADD_MAX`]: all or none. With an outbox they are on the disk when

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ddes_identity::{ServerAddress, SigningKey};
+use ddes_identity::ServerAddress;
 use ddes_session::v2::ClientEnd;
 use ddes_wire::v2::Scope;
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +14,7 @@ use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
 use crate::courier::{Courier, CourierError, CourierEvent, Lost, Terms};
 use crate::delivery::DeliveryEvent;
 use crate::lost::EnterError;
+use crate::signer::Signer;
 
 /// The most calls that wait for the task.
 const CALLS_MAX: usize = 64;
@@ -30,9 +31,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of `server` with the identity of `key`.
-    pub fn builder(server: ServerAddress, key: SigningKey) -> Builder<Self> {
-        Builder::new(server, key)
+    /// A client of `server` with the identity of a key, or of what signs in its place.
+    pub fn builder(server: ServerAddress, identity: impl Into<Signer>) -> Builder<Self> {
+        Builder::new(server, identity.into())
     }
 
     /// Takes integers, at most [`ADD_MAX`]: all or none. With an outbox they are on the disk when
