@@ -72,11 +72,11 @@ mod signer;
 #[cfg(feature = "tokio")]
 pub mod v2;
 
+pub use class::FailureClass;
 #[cfg(feature = "tokio")]
 pub use client::Client;
 pub use client::blocking;
-pub use class::FailureClass;
-pub use client::{ADD_MAX, Balance, Builder, ClientError, Progress};
+pub use client::{ADD_MAX, Balance, Builder, ClientError, PendingCall, Progress};
 pub use dial::ConnectError;
 pub use lost::{CourierError, EnterError, Lost};
 pub use options::{ConnectOptions, handshake_entropy};

@@ -9,7 +9,8 @@ use ddes_wire::v2::Scope;
 use tokio::sync::{mpsc, oneshot};
 
 use super::builder::{ClientPlan, Trust};
-use super::call_book::{Call, CallBook, Reply};
+use super::call_book::{Call, CallBook};
+use super::reply::Reply;
 use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
 use crate::courier::{Courier, CourierError, CourierEvent, Lost, Terms};
 use crate::delivery::DeliveryEvent;
@@ -70,7 +71,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let (sender, answer) = oneshot::channel();
         // The caller may have dropped its future: then nobody needs the outcome.
-        let reply = Box::new(move |outcome| drop(sender.send(outcome)));
+        let (reply, _caller) = Reply::new(move |outcome| drop(sender.send(outcome)));
         self.calls.send(call(reply)).await.map_err(|_| ClientError::Closed)?;
         answer.await.map_err(|_| ClientError::Closed)?
     }
@@ -126,16 +127,11 @@ async fn run(
     match deliver(&mut courier, &mut book, &trust, &mut calls).await {
         TaskEnd::Close(reply) => {
             let closed = courier.close(Scope::Session).await;
-            match closed.map(|(outbox, end)| {
+            let outcome = closed.map(|(outbox, end)| {
                 drop(outbox);
-                end
-            }) {
-                Ok(end) => book.handle_closed(reply, end.as_ref().and_then(stated)),
-                Err(error) => {
-                    let error = ClientError::Ended(Arc::new(error));
-                    book.handle_closed(Box::new(move |_| reply(Err(error))), None);
-                }
-            }
+                end.as_ref().and_then(stated)
+            });
+            book.handle_closed(reply, outcome);
         }
         TaskEnd::Failed(error) => {
             drop(courier);
