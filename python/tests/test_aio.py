@@ -68,7 +68,7 @@ class Aio(unittest.IsolatedAsyncioTestCase):
         address = unused_address()
         settings = self.server.settings(outbox=self.server.folder / "timeouts")
         async with ddes.AsyncClient(address, timeout=0.05, **settings) as client:
-            await client.add(1)
+            await client.add(1, timeout=WITHIN)
             for wait in (client.flush, client.total, client.close):
                 with self.assertRaises(ddes.TimeoutError):
                     await wait()
@@ -78,7 +78,7 @@ class Aio(unittest.IsolatedAsyncioTestCase):
                 flushed.cancel()
                 with self.assertRaises(asyncio.CancelledError):
                     await flushed
-            await client.add([2, 3])
+            await client.add([2, 3], timeout=WITHIN)
             with self.assertRaises(ddes.TimeoutError):
                 await client.flush(0.01)
             client.leave()

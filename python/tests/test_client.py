@@ -220,7 +220,7 @@ class Waiting(unittest.TestCase):
 
     def test_a_timeout_ends_a_wait_and_changes_nothing(self) -> None:
         client = self.client(outbox=self.server.folder / "outbox", timeout=0.05)
-        client.add([1, 2, 3])
+        client.add([1, 2, 3], timeout=WITHIN)
         begin = time.monotonic()
         for wait in (client.flush, client.total, client.close):
             with self.assertRaises(ddes.TimeoutError) as raised:
