@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: builds what is measured and what measures, and runs it.
 
-use crate::shell;
+use crate::{python, shell};
 
 /// Speed is measured in release builds only, by a program of its own.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
@@ -10,12 +10,14 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         shell::postgresql()?;
     }
     shell::installed("/usr/sbin/john", "john")?;
+    let mut environment = vec![("DDES_PEER_PYTHON", shell::python()?)];
+    if arguments.first() == Some(&"python") {
+        shell::installed("redis-server", "redis-server")?;
+        environment.push(("DDES_BENCH_PYTHON", python::to_measure()?));
+    }
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, &**value)).collect();
     let command = ["run", "--quiet", "--release", "--package", "ddes-peers", "--"];
-    shell::run(
-        "cargo",
-        &[&command[..], arguments].concat(),
-        &[("DDES_PEER_PYTHON", &shell::python()?)],
-    )
+    shell::run("cargo", &[&command[..], arguments].concat(), &environment)
 }
 
 /// Needs Redis, but for its short form, which does without.

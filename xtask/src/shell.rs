@@ -24,9 +24,19 @@ pub(crate) fn run(
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> Result<(), String> {
+    run_in(&root(), program, arguments, environment)
+}
+
+/// The same from another folder.
+pub(crate) fn run_in(
+    folder: &Path,
+    program: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<(), String> {
     let shown = format!("{program} {}", arguments.join(" "));
     let mut command = Command::new(program);
-    command.args(arguments).envs(environment.iter().copied()).current_dir(root());
+    command.args(arguments).envs(environment.iter().copied()).current_dir(folder);
     let status = command.status().map_err(|error| format!("cannot run `{shown}`: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{shown}` failed: {status}")) }
 }
@@ -34,33 +44,34 @@ pub(crate) fn run(
 /// The Python of the project's own virtual environment, made and filled when
 /// `peer/requirements.txt` changed.
 pub(crate) fn python() -> Result<String, String> {
-    let environment = root().join(".venv");
-    let python = environment.join("bin/python").display().to_string();
-    let wanted = std::fs::read_to_string(root().join("peer/requirements.txt"))
-        .map_err(|error| format!("peer/requirements.txt: {error}"))?;
-    let stamp = environment.join("requirements.installed");
+    environment(&root().join(".venv"), "peer/requirements.txt")
+}
+
+/// The Python of a virtual environment, made and filled when its `requirements` changed.
+pub(crate) fn environment(folder: &Path, requirements: &str) -> Result<String, String> {
+    let python = folder.join("bin/python").display().to_string();
+    let wanted = std::fs::read_to_string(root().join(requirements))
+        .map_err(|error| format!("{requirements}: {error}"))?;
+    let stamp = folder.join("requirements.installed");
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
-    if run("python3", &["-m", "venv", ".venv"], &[]).is_err() {
-        run("apt-get", &["install", "-y", "python3-venv"], &[])?;
-        run("python3", &["-m", "venv", ".venv"], &[])?;
-    }
-    run(
-        &python,
-        &[
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "-r",
-            "peer/requirements.txt",
-        ],
-        &[],
-    )?;
+    virtual_environment(folder, &[])?;
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+    run(&python, &[&install[..], &[requirements]].concat(), &[])?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
     Ok(python)
+}
+
+/// Makes a virtual environment, with flags of `python3 -m venv`.
+pub(crate) fn virtual_environment(folder: &Path, flags: &[&str]) -> Result<(), String> {
+    let folder = folder.display().to_string();
+    let make = [&["-m", "venv"], flags, &[&*folder]].concat();
+    if run("python3", &make, &[]).is_ok() {
+        return Ok(());
+    }
+    run("apt-get", &["install", "-y", "python3-venv"], &[])?;
+    run("python3", &make, &[])
 }
 
 /// `program`, from Debian's `package` if it is not there.

@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server", &["wire", "session", "ledger", "identity"]),
     ("client", &["wire", "session", "identity"]),
     ("load", &["client", "wire", "session", "identity"]),
+    ("python", &["client", "wire"]),
     ("web", &["wire", "ledger", "server", "identity"]),
     ("lab", &["wire", "cipher", "ffdhe", "identity", "session", "ledger", "server", "capture"]),
     (

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::{fmt, io};
 
-use ddes_client::ConnectError;
+use ddes_client::{ConnectError, FailureClass};
 use ddes_session::classic::{ClientEnd, ClientFault};
 use ddes_wire::shown::plain_lines;
 use serde_json::{Value, json};
@@ -28,6 +28,20 @@ pub(crate) enum Code {
     /// Nobody reads standard output any more. What SIGPIPE (13) makes of any other filter: what was
     /// asked for is not all printed, and whoever left knows why.
     Unread = 141,
+}
+
+/// What the client's library calls a kind of failure.
+impl From<FailureClass> for Code {
+    fn from(class: FailureClass) -> Self {
+        match class {
+            FailureClass::Refused => Self::No,
+            FailureClass::Usage => Self::Usage,
+            FailureClass::Connect => Self::Connect,
+            FailureClass::Identity => Self::Identity,
+            FailureClass::Integrity => Self::Integrity,
+            FailureClass::Timeout => Self::Timeout,
+        }
+    }
 }
 
 /// Whoever's words are in it, they are fit to be shown.
@@ -297,6 +311,16 @@ mod tests {
         ];
         for (code, number) in numbers {
             assert_eq!(code as u8, number, "{code:?}");
+        }
+        for class in [
+            FailureClass::Refused,
+            FailureClass::Usage,
+            FailureClass::Connect,
+            FailureClass::Identity,
+            FailureClass::Integrity,
+            FailureClass::Timeout,
+        ] {
+            assert_eq!(Code::from(class) as u8, class.code(), "{class}");
         }
     }
 

@@ -3,10 +3,12 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use ddes_client::credentials::is_identity_name;
+pub(crate) use ddes_client::credentials::{DEFAULT_IDENTITY, open_at_once};
 use ddes_identity::{FILE_BYTES_MAX, KnownServers, PublicKey, SigningKey, read_private};
 use ddes_server::Lists;
 use rustix::fs::{Mode, OFlags, openat};
@@ -19,12 +21,8 @@ use crate::failure::{Code, Failure};
 use crate::folder::{OpenFolder, parent, refuse_if_shared_at};
 use crate::replace::{New, create, replace};
 
-/// The name of the identity that is used where none is named.
-pub(crate) const DEFAULT_IDENTITY: &str = "default";
-
 /// Held by whoever changes a list.
 const LOCK: &str = "lock";
-const NAME_CHARS_MAX: usize = 64;
 /// A list of servers or keys may have so many bytes.
 const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -117,9 +115,7 @@ impl Home {
 
     /// The private key file of an identity.
     pub(crate) fn identity(&self, name: &str) -> Result<PathBuf, Failure> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
-        let fits = (1..=NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(plain);
-        if fits && !name.starts_with(['.', '-']) && !name.ends_with(".pub") {
+        if is_identity_name(name) {
             return Ok(self.identities().join(name));
         }
         Err(Failure::new(Code::Usage, format!("'{name}' cannot be the name of an identity"))
@@ -255,20 +251,6 @@ fn lock(folder: &OpenFolder) -> io::Result<File> {
     };
     let file = File::from(file);
     file.lock()?;
-    Ok(file)
-}
-
-/// Opens a file for reading without waiting for anything: whoever owns a home could put a pipe in
-/// it, for which root would wait for ever. What lies in /dev is named on purpose, as /dev/fd/3 is.
-pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
-    if path.starts_with("/dev") {
-        return File::open(path);
-    }
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if file.metadata()?.file_type().is_fifo() {
-        return Err(io::Error::other("it is a pipe"));
-    }
     Ok(file)
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use ddes_client::ConnectError;
+use ddes_client::FailureClass;
 use ddes_client::SignError;
 use ddes_client::courier::{CourierError, Lost};
 use ddes_client::delivery::DeliveryError;
@@ -85,11 +86,11 @@ pub(crate) fn of_end(end: &ClientEnd, meeting: &Meeting) -> Failure {
 }
 
 fn of_farewell(farewell: &Farewell, meeting: &Meeting) -> Failure {
-    let failure =
-        |code| Failure::new(code, format!("the server ended the session: {}", farewell.text));
+    let code = FailureClass::of_reason(farewell.reason).into();
+    let failure = Failure::new(code, format!("the server ended the session: {}", farewell.text));
     match farewell.reason {
         Reason::NotAuthorized => Failure::new(
-            Code::Identity,
+            code,
             format!(
                 "{} does not let this identity in: {}",
                 meeting.server,
@@ -98,26 +99,26 @@ fn of_farewell(farewell: &Farewell, meeting: &Meeting) -> Failure {
         )
         .cause("its key is not in the server's list, has expired, or lacks the role")
         .next(&meeting.admission),
-        Reason::Superseded => failure(Code::Identity)
+        Reason::Superseded => failure
             .cause("another process uses the same identity; the newest session is the only one")
             .next("--as NAME     (an identity, and a sum, of its own)"),
-        Reason::Idle => failure(Code::Timeout).next(
+        Reason::Idle => failure.next(
             "connect again; the server's --idle-secs sets \
             the time",
         ),
-        Reason::Token | Reason::Authentication => failure(Code::Integrity)
+        Reason::Token | Reason::Authentication => failure
             .cause("a message was changed on its way, or one of the two programs is at fault"),
         Reason::Protocol | Reason::Unsupported => {
-            failure(Code::Connect).cause("the two programs are of different versions")
+            failure.cause("the two programs are of different versions")
         }
-        Reason::TooMany => failure(Code::Connect)
+        Reason::TooMany => failure
             .cause(
                 "it has as many sessions as it takes, or its ledger has no room: its disk is \
                     full, say",
             )
             .next("connect again later"),
         Reason::Bye | Reason::ShuttingDown | Reason::Operator | Reason::TooOld => {
-            failure(Code::Connect).next("connect again later")
+            failure.next("connect again later")
         }
     }
 }
@@ -155,13 +156,13 @@ pub(crate) fn of_rejection(rejection: &Rejection) -> Failure {
 }
 
 pub(crate) fn of_fault(fault: &ClientFault) -> Failure {
-    let failure = |code| Failure::new(code, fault.to_string());
+    let failure = Failure::new(FailureClass::of_fault(fault).into(), fault.to_string());
     match fault {
-        ClientFault::Truncated => failure(Code::Connect)
+        ClientFault::Truncated => failure
             .cause("the server stopped, or somebody cut the connection")
             .next("connect again"),
         ClientFault::Opcode { .. } | ClientFault::Length { .. } | ClientFault::TooLong(_) => {
-            failure(Code::Connect)
+            failure
                 .cause(
                     "what answers does not speak D-DDES/2: another kind of server, or one of the \
                      original's",
@@ -169,39 +170,37 @@ pub(crate) fn of_fault(fault: &ClientFault) -> Failure {
                 .next("check --server HOST:PORT; --classic for the original's wire (not secure)")
         }
         ClientFault::Handshake(_) | ClientFault::Record(_) | ClientFault::Malformed { .. } => {
-            failure(Code::Integrity)
+            failure
                 .cause("a message was changed on its way, or one of the two programs is at fault")
         }
-        ClientFault::Proof => failure(Code::Identity).cause(
+        ClientFault::Proof => failure.cause(
             "the peer does not hold the server's key. Nothing was \
                 sent",
         ),
         ClientFault::HandshakeTimeout | ClientFault::ReplyTimeout | ClientFault::TakesNothing => {
-            failure(Code::Timeout)
+            failure
                 .cause("the server is busy or gone, or what answers waits for something else")
                 .next("--timeout SECS to wait longer; check --server HOST:PORT")
         }
-        ClientFault::Limit(_) => failure(Code::No),
+        ClientFault::Limit(_) => failure,
     }
 }
 
 /// `serve` is the command that starts a server of the kind that was wanted.
 pub(crate) fn of_connect(error: &ConnectError, serve: &str) -> Failure {
-    let failure = |code| Failure::new(code, error.to_string());
+    let failure = Failure::new(FailureClass::of_connect(error).into(), error.to_string());
     match error {
-        ConnectError::Resolve { .. } => failure(Code::Connect)
+        ConnectError::Resolve { .. } => failure
             .cause("the name does not resolve, or HOST:PORT is misspelt")
             .next("--server HOST:PORT, for example --server 127.0.0.1:5566"),
-        ConnectError::Refused { .. } => failure(Code::Connect)
-            .cause("no server runs there, or it listens on another port")
-            .next(serve),
-        ConnectError::TimedOut { .. } => failure(Code::Timeout)
+        ConnectError::Refused { .. } => {
+            failure.cause("no server runs there, or it listens on another port").next(serve)
+        }
+        ConnectError::TimedOut { .. } => failure
             .cause("the host is down, or a firewall drops the packets")
             .next("--timeout SECS to wait longer"),
-        ConnectError::Failed { .. } => {
-            failure(Code::Connect).next("check --server HOST:PORT and the network")
-        }
-        ConnectError::Randomness(_) => failure(Code::No),
+        ConnectError::Failed { .. } => failure.next("check --server HOST:PORT and the network"),
+        ConnectError::Randomness(_) => failure,
     }
 }
 
@@ -266,31 +265,31 @@ pub(crate) fn with_adopt(failure: Failure) -> Failure {
 }
 
 pub(crate) fn of_journal(error: &JournalError) -> Failure {
-    let failure = |code| Failure::new(code, error.to_string());
+    let failure = Failure::new(FailureClass::of_journal(error).into(), error.to_string());
     match error {
         JournalError::Locked(_) => {
-            failure(Code::No).next("wait for it, or give each sender its own --outbox and --as")
+            failure.next("wait for it, or give each sender its own --outbox and --as")
         }
         JournalError::Foreign { .. } => {
-            failure(Code::Usage).next("another --outbox DIR for this identity and server")
+            failure.next("another --outbox DIR for this identity and server")
         }
-        JournalError::Damaged { .. } => failure(Code::Integrity)
-            .cause("the disk, or another program, changed it. It was left as it is")
-            .next(
+        JournalError::Damaged { .. } => {
+            failure.cause("the disk, or another program, changed it. It was left as it is").next(
                 "restore it from a copy, or start another outbox with --adopt: what it held is \
                    lost",
-            ),
-        JournalError::Full(_) => failure(Code::No)
+            )
+        }
+        JournalError::Full(_) => failure
             .cause("the disk is full, or a quota or `ulimit -f` is reached. What it holds is kept")
             .next("free some room; ddes send --outbox DIR without integers delivers what it holds"),
-        JournalError::Moved(_) => failure(Code::No)
+        JournalError::Moved(_) => failure
             .cause(
                 "nothing was written to what replaced it; its integers are where it was moved \
                     to",
             )
             .next("move it back, or name its new place"),
-        JournalError::Io { error, .. } => of_outbox_io(failure(Code::No), error),
-        JournalError::Poisoned(_) => failure(Code::No).cause("the disk fails"),
+        JournalError::Io { error, .. } => of_outbox_io(failure, error),
+        JournalError::Poisoned(_) => failure.cause("the disk fails"),
     }
 }
 

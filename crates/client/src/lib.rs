@@ -54,11 +54,13 @@
 //! `classic::ClassicConnection` one on the original's wire.
 
 mod backoff;
+mod class;
 #[cfg(feature = "tokio")]
 pub mod classic;
 mod client;
 #[cfg(feature = "tokio")]
 pub mod courier;
+pub mod credentials;
 pub mod delivery;
 mod dial;
 mod lost;
@@ -70,10 +72,11 @@ mod signer;
 #[cfg(feature = "tokio")]
 pub mod v2;
 
+pub use class::FailureClass;
 #[cfg(feature = "tokio")]
 pub use client::Client;
 pub use client::blocking;
-pub use client::{ADD_MAX, Balance, Builder, ClientError, Progress};
+pub use client::{ADD_MAX, Balance, Builder, ClientError, PendingCall, Progress};
 pub use dial::ConnectError;
 pub use lost::{CourierError, EnterError, Lost};
 pub use options::{ConnectOptions, handshake_entropy};

@@ -66,18 +66,10 @@ impl From<JournalError> for CourierError {
 }
 
 impl Lost {
-    /// Writes the error with the reason that the server or the session gives.
-    pub(crate) fn fmt_whole(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Enter(EnterError::Ended(end)) | Self::Ended(end) => match end {
-                ClientEnd::Farewell(farewell) => write!(f, "{self}: {}", farewell.text),
-                ClientEnd::Rejected(rejection) => {
-                    write!(f, "{self} (unauthenticated reason: {})", rejection.text)
-                }
-                ClientEnd::Fault(fault) => write!(f, "{self}: {fault}"),
-            },
-            Self::Enter(_) => write!(f, "{self}"),
-        }
+    /// The error with the reason that the server or the session gives, to be shown. Parts of it may
+    /// be the server's words: `ddes_wire::shown` makes them fit for a terminal.
+    pub fn whole(&self) -> impl fmt::Display {
+        WholeLost(self)
     }
 
     /// The server's sealed 50, if there was one.
@@ -92,5 +84,23 @@ impl Lost {
     /// Whether another attempt would end in the same way.
     pub(crate) fn is_futile(&self) -> bool {
         matches!(self, Self::Enter(EnterError::Untrusted { .. } | EnterError::Sign(_)))
+    }
+}
+
+struct WholeLost<'a>(&'a Lost);
+
+impl fmt::Display for WholeLost<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lost = self.0;
+        match lost {
+            Lost::Enter(EnterError::Ended(end)) | Lost::Ended(end) => match end {
+                ClientEnd::Farewell(farewell) => write!(f, "{lost}: {}", farewell.text),
+                ClientEnd::Rejected(rejection) => {
+                    write!(f, "{lost} (unauthenticated reason: {})", rejection.text)
+                }
+                ClientEnd::Fault(fault) => write!(f, "{lost}: {fault}"),
+            },
+            Lost::Enter(_) => write!(f, "{lost}"),
+        }
     }
 }

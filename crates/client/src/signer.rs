@@ -26,6 +26,12 @@ pub enum Signer {
     },
 }
 
+impl From<SigningKey> for Signer {
+    fn from(key: SigningKey) -> Self {
+        Self::Key(key)
+    }
+}
+
 /// Why an agent gave no signature.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {

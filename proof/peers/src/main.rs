@@ -19,6 +19,7 @@ mod harm;
 mod instructions;
 mod ledger;
 mod ours;
+mod python;
 mod rate;
 mod redis;
 mod report;
@@ -54,6 +55,7 @@ usage: ddes-peers WHAT [--short]
   ledger      durable, exactly-once updates, beside redb, fjall, SQLite and the bare floor; what opening,
               memory, checkpoints and growth cost; `ledger WHICH` for one of these: memory, stores,
               growth, checkpoint, opening
+  python      the Python package, beside the Rust client that it is made of and beside redis-py
   search      keys tried a second, beside John the Ripper
   shared      a ledger that servers share in a PostgreSQL, beside single rows and the ledger in a folder
   soak        a server at half load while sessions come and go: memory and sums; `soak MINUTES`
@@ -178,6 +180,8 @@ fn main() -> ExitCode {
         ["ledger", which] => ledger::measure(&ledger::FULL, Some(which)),
         ["ledger", which, "--short"] => ledger::measure(&ledger::SHORT, Some(which)),
         ["compare", ref rest @ ..] => compare::run(rest),
+        ["python"] => python::run(false),
+        ["python", "--short"] => python::run(true),
         ["shared"] => shared::measure(&shared::FULL),
         ["shared", "--short"] => shared::measure(&shared::SHORT),
         ["soak"] => soak::measure(Duration::from_secs(1_800)),

@@ -2,26 +2,17 @@
 
 use std::path::Path;
 
-use crate::keys;
+use ddes_client::credentials::{self, CredentialError};
 
-/// Characters of SHA-256 in base 64, without padding.
-const DIGITS: usize = 43;
+use crate::keys;
 
 /// The fingerprint of the key. What cannot be one is no server's: it is refused here, and not said
 /// to be another key's.
 pub(crate) fn trust(text: &str) -> Result<String, String> {
     let text = text.trim();
-    if let Some(digits) = text.strip_prefix("SHA256:") {
-        let digits = digits.trim_end_matches('=');
-        let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
-        // The last one has four bits of the hash, and two that are zero.
-        let is_whole = digits.len() == DIGITS
-            && digits.bytes().all(is_digit)
-            && digits.ends_with(|last| "AEIMQUYcgkosw048".contains(last));
-        return match is_whole {
-            true => Ok(format!("SHA256:{digits}")),
-            false => Err(format!("a fingerprint has {DIGITS} characters behind SHA256:")),
-        };
+    if text.starts_with("SHA256:") {
+        return credentials::fingerprint(text)
+            .ok_or_else(|| CredentialError::Fingerprint.to_string());
     }
     if !text.starts_with("ssh-") && !Path::new(text).exists() {
         return Err("it is a fingerprint SHA256:..., a public key ssh-ed25519 AAAA..., or a file \

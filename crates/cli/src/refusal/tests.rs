@@ -26,6 +26,14 @@ fn check(rows: impl IntoIterator<Item = (Failure, Code)>) {
     }
 }
 
+/// [`of`], which gives the code of the class that a program is told.
+fn told(error: CourierError, meeting: &Meeting) -> Failure {
+    let class = FailureClass::of_courier(&error);
+    let failure = of(error, meeting);
+    assert_eq!(failure.code(), class.into(), "{}", failure.what());
+    failure
+}
+
 fn farewell(reason: Reason) -> ClientEnd {
     let (last_seq, sum) = (Sequence::NONE, Total::ZERO);
     ClientEnd::Farewell(Farewell {
@@ -85,7 +93,7 @@ fn each_fault_of_a_server_has_its_code() {
 #[test]
 fn each_way_to_no_session_has_its_code() {
     let meeting = meeting();
-    let enter = |error| of(CourierError::Lost(Lost::Enter(error)), &meeting);
+    let enter = |error| told(CourierError::Lost(Lost::Enter(error)), &meeting);
     let connect = |error| enter(EnterError::Connect(error));
     let server = || "127.0.0.1:1".to_owned();
     let io = || io::Error::from(ErrorKind::Other);
@@ -107,7 +115,7 @@ fn each_way_to_no_session_has_its_code() {
         (sign(SignError::TimedOut), Code::Identity),
         (enter(EnterError::Untrusted { key }), Code::Identity),
         (enter(EnterError::Ended(farewell(Reason::Superseded))), Code::Identity),
-        (of(CourierError::Lost(Lost::Ended(farewell(Reason::Idle))), &meeting), Code::Timeout),
+        (told(CourierError::Lost(Lost::Ended(farewell(Reason::Idle))), &meeting), Code::Timeout),
     ]);
 }
 
@@ -124,11 +132,11 @@ fn each_objection_of_an_outbox_and_each_fault_of_its_disk_has_its_code() {
         Objection::AnotherWriter { session, last_seq: number },
         Objection::SessionWentBack { session, newest: session },
     ];
-    check(objections.map(|objection| (of(objection.into(), &meeting), Code::Integrity)));
+    check(objections.map(|objection| (told(objection.into(), &meeting), Code::Integrity)));
     let path = || PathBuf::from("outbox");
     let io = |kind| JournalError::Io { folder: path(), error: io::Error::from(kind) };
     let owner = OutboxOwner { server: meeting.server.clone(), key: meeting.identity };
-    let journal = |error: JournalError| of(error.into(), &meeting);
+    let journal = |error: JournalError| told(error.into(), &meeting);
     check([
         (journal(JournalError::Locked(path())), Code::No),
         (journal(JournalError::Foreign { folder: path(), owner: Box::new(owner) }), Code::Usage),
@@ -150,7 +158,7 @@ fn each_objection_of_an_outbox_and_each_fault_of_its_disk_has_its_code() {
             Code::Integrity,
         ),
     ]);
-    let delivery = |error: DeliveryError| of(error.into(), &meeting);
+    let delivery = |error: DeliveryError| told(error.into(), &meeting);
     check([
         (delivery(DeliveryError::Unavailable { waited: Duration::ZERO }), Code::Timeout),
         (delivery(DeliveryError::Malformed { first_seq: number }), Code::Integrity),

@@ -117,9 +117,15 @@ impl Reader {
     }
 }
 
-/// The commands of a text, each with what its comment says that it prints.
+/// The commands of a text, each with what its comment says that it prints. What is between fences
+/// has tests of its own: conversations, and programs in Python.
 fn commands(text: &str) -> Vec<(&str, Option<&str>)> {
-    let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let mut is_fenced = false;
+    let unfenced = text.lines().filter(|line| {
+        is_fenced ^= line.starts_with("```");
+        !is_fenced
+    });
+    let lines = unfenced.filter_map(|line| line.strip_prefix("    "));
     let lines = lines.map(|line| line.split_once("  #").unwrap_or((line, "")));
     lines.map(|(line, comment)| (line.trim(), comment.trim().strip_prefix("prints "))).collect()
 }

@@ -1,21 +1,23 @@
 //! The client for programs without an asynchronous runtime: a thread of its own, and methods that
 //! wait.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use std::{fmt, thread};
 
-use ddes_identity::{Namespace, ServerAddress, SigningKey};
+use ddes_identity::{Namespace, ServerAddress};
 use ddes_session::v2::{ClientEnd, ClientEvent, ClientFault, ClientSession};
 use ddes_wire::v2::Scope;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::builder::{ClientPlan, Trust};
-use super::call_book::{Call, CallBook, Reply};
+use super::call_book::{Call, CallBook};
+use super::pending::{PendingCall, Ring, ThreadHandle};
+use super::reply::Reply;
 use super::wire::{Over, SessionWire};
 use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
 use crate::delivery::{Delivery, DeliveryError, NextAttempt};
@@ -37,37 +39,56 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of `server` with the identity of `key`.
-    pub fn builder(server: ServerAddress, key: SigningKey) -> Builder<Self> {
-        Builder::new(server, key)
+    /// A client of `server` with the identity of a key, or of what signs in its place.
+    pub fn builder(server: ServerAddress, identity: impl Into<Signer>) -> Builder<Self> {
+        Builder::new(server, identity.into())
     }
 
     /// Takes integers, at most [`ADD_MAX`]: all or none. With an outbox they are on the disk when
     /// this returns, and count exactly once from then on. Waits while the outbox holds 2^20 that
     /// are not counted.
     pub fn add(&self, values: &[i64]) -> Result<(), ClientError> {
-        if values.len() > ADD_MAX {
-            return Err(ClientError::TooMany);
-        }
-        let values = values.to_vec();
-        self.handle.ask(|reply| Call::Add { values, reply })
+        self.begin_add(values.to_vec())?.answered()
     }
 
     /// Waits until every integer that was added before is counted; what the server holds then.
     pub fn flush(&self) -> Result<Balance, ClientError> {
-        self.handle.ask(|reply| Call::Flush { reply })
+        self.begin_flush().answered()
     }
 
     /// What the server holds, as it stated it last. Waits for the first session, but not for
     /// integers that are not counted yet.
     pub fn total(&self) -> Result<Balance, ClientError> {
-        self.handle.ask(|reply| Call::Total { reply })
+        self.begin_total().answered()
     }
 
     /// As [`Self::flush`], then ends the session. The server states the balance once more, and that
     /// is given back.
     pub fn close(self) -> Result<Balance, ClientError> {
-        self.handle.ask(|reply| Call::Close { reply })
+        self.begin_close().answered()
+    }
+
+    /// [`Self::add`] for a caller who waits for a while at a time: see [`PendingCall`].
+    pub fn begin_add(&self, values: Vec<i64>) -> Result<PendingCall<()>, ClientError> {
+        if values.len() > ADD_MAX {
+            return Err(ClientError::TooMany);
+        }
+        Ok(self.handle.begin(|reply| Call::Add { values, reply }))
+    }
+
+    /// As [`Self::flush`].
+    pub fn begin_flush(&self) -> PendingCall<Balance> {
+        self.handle.begin(|reply| Call::Flush { reply })
+    }
+
+    /// As [`Self::total`].
+    pub fn begin_total(&self) -> PendingCall<Balance> {
+        self.handle.begin(|reply| Call::Total { reply })
+    }
+
+    /// As [`Self::close`]. Until it is answered without an error, the client is open.
+    pub fn begin_close(&self) -> PendingCall<Balance> {
+        self.handle.begin(|reply| Call::Close { reply })
     }
 }
 
@@ -112,46 +133,7 @@ impl Builder<Client> {
         };
         let thread = thread::Builder::new().name("ddes-client".into());
         thread.spawn(move || worker.run()).map_err(failed)?;
-        Ok(Client { handle: Arc::new(ThreadHandle { calls: Mutex::new(Some(calls)), ring }) })
-    }
-}
-
-/// The end of a socket pair that wakes the client's thread: it polls the other end.
-#[derive(Clone)]
-struct Ring(Arc<UnixStream>);
-
-impl Ring {
-    fn ring(&self) {
-        // Full: the thread is awake already. Closed: it has ended.
-        drop((&*self.0).write(&[1]));
-    }
-}
-
-struct ThreadHandle {
-    /// `None` only inside `drop`, which closes the channel before it wakes the thread.
-    calls: Mutex<Option<SyncSender<Call>>>,
-    ring: Ring,
-}
-
-impl ThreadHandle {
-    fn ask<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(Reply<T>) -> Call,
-    ) -> Result<T, ClientError> {
-        let (sender, answer) = sync_channel(1);
-        // The receiver waits below, so this cannot fail.
-        let reply = Box::new(move |outcome| drop(sender.send(outcome)));
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        calls.ok_or(ClientError::Closed)?.send(call(reply)).map_err(|_| ClientError::Closed)?;
-        self.ring.ring();
-        answer.recv().map_err(|_| ClientError::Closed)?
-    }
-}
-
-impl Drop for ThreadHandle {
-    fn drop(&mut self) {
-        drop(self.calls.get_mut().unwrap_or_else(PoisonError::into_inner).take());
-        self.ring.ring();
+        Ok(Client { handle: Arc::new(ThreadHandle::new(calls, ring)) })
     }
 }
 
@@ -226,11 +208,7 @@ impl ClientThread {
         // once.
         drop((delivery, wire_state));
         match end {
-            Some((Ok(balance), Some(reply))) => book.handle_closed(reply, balance),
-            Some((Err(error), Some(reply))) => {
-                let error = ClientError::Ended(Arc::new(error));
-                book.handle_closed(Box::new(move |_| reply(Err(error))), None);
-            }
+            Some((outcome, Some(reply))) => book.handle_closed(reply, outcome),
             Some((Err(error), None)) => book.handle_error(error),
             Some((Ok(_), None)) | None => {}
         }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ddes_identity::{PublicKey, ServerAddress, SigningKey};
+use ddes_identity::{PublicKey, ServerAddress};
 use ddes_wire::v2::{GroupSize, Suite};
 
 use super::call_book::Observer;
 use super::{ClientError, Progress};
+use crate::credentials::TrustedKey;
 use crate::delivery::Patience;
 use crate::options::ConnectOptions;
 use crate::outbox::{Outbox, OutboxOwner};
@@ -48,8 +49,8 @@ pub(super) struct Trust {
 }
 
 impl<C> Builder<C> {
-    /// A client of `server`, with the identity of `key`.
-    pub(super) fn new(server: ServerAddress, key: SigningKey) -> Self {
+    /// A client of `server`, with the identity of `signer`.
+    pub(super) fn new(server: ServerAddress, signer: Signer) -> Self {
         let suite = Suite::Hybrid(GroupSize::Bits2048);
         let options = ConnectOptions {
             server,
@@ -61,7 +62,7 @@ impl<C> Builder<C> {
         };
         let plan = ClientPlan {
             options,
-            signer: Signer::Key(key),
+            signer,
             trust: Trust::default(),
             outbox: None,
             patience: None,
@@ -74,6 +75,17 @@ impl<C> Builder<C> {
     /// Another signer in place of the key, for example an ssh-agent.
     pub fn signer(mut self, signer: Signer) -> Self {
         self.plan.signer = signer;
+        self
+    }
+
+    /// The server may have these keys, as [`crate::credentials`] reads them.
+    pub fn trust_all(mut self, keys: impl IntoIterator<Item = TrustedKey>) -> Self {
+        for key in keys {
+            match key {
+                TrustedKey::Key(key) => self.plan.trust.keys.push(key),
+                TrustedKey::Fingerprint(text) => self.plan.trust.fingerprints.push(text),
+            }
+        }
         self
     }
 

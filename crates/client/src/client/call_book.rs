@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::reply::Reply;
 use super::{Balance, ClientError, Progress};
 use crate::delivery::{Delivery, DeliveryEvent};
 use ddes_session::v2::ClientEnd;
@@ -13,11 +14,11 @@ use crate::outbox::{InputMark, TakeError};
 /// Calls that may wait for room in the outbox or for an answer. With more, the driver takes no
 /// further call.
 pub(super) const CALLS_MAX: usize = 1024;
+/// With so many, those whose callers left are looked for and forgotten: a program that waits for a
+/// second again and again must not fill the book.
+const WAITS_SWEPT_FROM: usize = 64;
 
 pub(super) type Observer = Box<dyn FnMut(&Progress) + Send>;
-
-/// Answers a call, once. The caller may have stopped waiting.
-pub(super) type Reply<T> = Box<dyn FnOnce(Result<T, ClientError>) + Send>;
 
 /// A call of the public client, with its reply.
 pub(super) enum Call {
@@ -83,32 +84,37 @@ impl CallBook {
                 continue;
             }
             match call {
-                Call::Add { values, reply } => match self.take(delivery, &values) {
-                    None => {
-                        self.queue.push_front(Call::Add { values, reply });
-                        return;
+                Call::Add { reply, .. } if reply.is_withdrawn() => {}
+                Call::Add { values, reply } if !delivery.outbox().has_room(values.len()) => {
+                    self.queue.push_front(Call::Add { values, reply });
+                    return;
+                }
+                Call::Add { values, reply } => {
+                    if reply.begin() {
+                        reply.answer(self.take(delivery, &values));
                     }
-                    Some(outcome) => reply(outcome),
-                },
-                Call::Flush { reply } => {
-                    self.waits.push(Wait { until: self.taken, reply, closes: false });
                 }
-                Call::Total { reply } => self.waits.push(Wait { until: 0, reply, closes: false }),
-                Call::Close { reply } => {
-                    self.waits.push(Wait { until: self.taken, reply, closes: true });
-                }
+                Call::Flush { reply } => self.wait_for(self.taken, reply, false),
+                Call::Total { reply } => self.wait_for(0, reply, false),
+                Call::Close { reply } => self.wait_for(self.taken, reply, true),
             }
         }
     }
 
-    /// `None` where the outbox is full until some are counted.
-    fn take(&mut self, delivery: &mut Delivery, values: &[i64]) -> Option<Result<(), ClientError>> {
+    fn wait_for(&mut self, until: u64, reply: Reply<Balance>, closes: bool) {
+        if self.waits.len() >= WAITS_SWEPT_FROM {
+            self.waits.retain(|wait| wait.reply.is_awaited());
+        }
+        self.waits.push(Wait { until, reply, closes });
+    }
+
+    fn take(&mut self, delivery: &mut Delivery, values: &[i64]) -> Result<(), ClientError> {
         if values.is_empty() {
-            return Some(Ok(()));
+            return Ok(());
         }
         // An input of `ddes send` that the outbox has taken a part of stays as it is.
         let (mark, is_open) = delivery.outbox().input();
-        Some(match delivery.take(std::time::Instant::now(), values, mark) {
+        match delivery.take(std::time::Instant::now(), values, mark) {
             Ok(()) => {
                 self.taken += values.len() as u64;
                 if is_open || mark == InputMark::default() {
@@ -117,11 +123,11 @@ impl CallBook {
                     delivery.finish_input().map_err(ClientError::from)
                 }
             }
-            Err(TakeError::Full) => return None,
-            Err(TakeError::TooMany) => Err(ClientError::TooMany),
+            // There is room, as was looked at before.
+            Err(TakeError::Full | TakeError::TooMany) => Err(ClientError::TooMany),
             Err(TakeError::Overflow) => Err(ClientError::Overflow),
             Err(TakeError::Journal(error)) => Err(error.into()),
-        })
+        }
     }
 
     /// Reports an event.
@@ -175,20 +181,28 @@ impl CallBook {
         let done: Vec<Wait> = done;
         let mut close = None;
         for Wait { reply, closes, .. } in done {
-            if closes && close.is_none() {
+            if !closes || close.is_some() {
+                reply.answer(Ok(balance));
+            } else if reply.begin() {
                 close = Some(reply);
-            } else {
-                reply(Ok(balance));
             }
         }
         close
     }
 
-    /// The session ended as asked: the balance as the server stated it last.
-    pub(super) fn handle_closed(&mut self, reply: Reply<Balance>, balance: Option<Balance>) {
-        let balance = balance.or(self.balance);
+    /// The session ended as asked, with the balance that the server stated then, if it did; or with
+    /// an error.
+    pub(super) fn handle_closed(
+        &mut self,
+        reply: Reply<Balance>,
+        outcome: Result<Option<Balance>, CourierError>,
+    ) {
+        let last = self.balance;
         self.end(ClientError::Closed);
-        reply(balance.ok_or(ClientError::Closed));
+        reply.answer(match outcome {
+            Ok(balance) => balance.or(last).ok_or(ClientError::Closed),
+            Err(error) => Err(ClientError::Ended(Arc::new(error))),
+        });
     }
 
     /// Delivery has failed for good: fails all calls with `error`, also those to come.
@@ -199,7 +213,7 @@ impl CallBook {
     /// Every call is refused from now on.
     fn end(&mut self, error: ClientError) {
         for Wait { reply, .. } in std::mem::take(&mut self.waits) {
-            reply(Err(error.clone()));
+            reply.answer(Err(error.clone()));
         }
         for call in std::mem::take(&mut self.queue) {
             refuse(call, &error);
@@ -215,32 +229,41 @@ impl CallBook {
 
 fn refuse(call: Call, error: &ClientError) {
     match call {
-        Call::Add { reply, .. } => reply(Err(error.clone())),
+        Call::Add { reply, .. } => reply.answer(Err(error.clone())),
         Call::Flush { reply } | Call::Total { reply } | Call::Close { reply } => {
-            reply(Err(error.clone()));
+            reply.answer(Err(error.clone()));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Receiver, channel};
     use std::time::{Duration, Instant};
 
     use ddes_wire::v2::{Farewell, Outcome, Reason, Scope, Status, Welcome};
     use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
 
     use super::*;
+    use crate::client::reply::Caller;
     use crate::delivery::Patience;
-    use crate::outbox::Outbox;
+    use crate::outbox::{Outbox, PENDING_MAX, TAKE_MAX};
+
+    /// A reply, its caller, and what the caller is told.
+    fn call<T: Send + 'static>() -> (Reply<T>, Caller, Receiver<Result<T, ClientError>>) {
+        let (sender, answer) = channel();
+        let (reply, caller) = Reply::new(move |outcome| sender.send(outcome).unwrap());
+        (reply, caller, answer)
+    }
 
     fn open_with(values: &[i64]) -> (Delivery, CallBook, Instant) {
         let now = Instant::now();
         let patience = Patience { first: Duration::MAX, later: Duration::MAX };
         let mut delivery = Delivery::new(now, patience, Outbox::in_memory());
         let mut book = CallBook::new(Box::new(|_| {}), &delivery);
-        let (reply, values) = (Box::new(|taken: Result<_, _>| taken.unwrap()), values.to_vec());
-        book.handle_call(&mut delivery, Call::Add { values, reply });
+        let (reply, _caller, taken) = call();
+        book.handle_call(&mut delivery, Call::Add { values: values.to_vec(), reply });
+        taken.try_recv().unwrap().unwrap();
         assert!(delivery.poll_connect(now));
         let welcome = Welcome {
             token: Token::new([7; 16]),
@@ -259,8 +282,7 @@ mod tests {
     #[test]
     fn a_flush_is_answered_with_the_balance_that_contains_its_integers() {
         let (mut delivery, mut book, now) = open_with(&[3, 4, 5]);
-        let (sender, answer) = channel();
-        let reply = Box::new(move |balance| sender.send(balance).unwrap());
+        let (reply, _caller, answer) = call();
         book.handle_call(&mut delivery, Call::Flush { reply });
         let counted =
             Outcome { status: Status::Applied, last_seq: Sequence::new(3), sum: Total::new(12) };
@@ -277,8 +299,7 @@ mod tests {
     #[test]
     fn a_flush_is_answered_with_what_the_last_50_states() {
         let (mut delivery, mut book, now) = open_with(&[3, 4, 5]);
-        let (sender, answer) = channel();
-        let reply = Box::new(move |balance| sender.send(balance).unwrap());
+        let (reply, _caller, answer) = call();
         book.handle_call(&mut delivery, Call::Flush { reply });
         let last = Farewell {
             reason: Reason::ShuttingDown,
@@ -296,5 +317,61 @@ mod tests {
         assert!(book.answer_due(&mut delivery).is_none());
         let expected = Balance { count: 3, sum: Total::new(12) };
         assert_eq!(answer.try_recv().unwrap().unwrap(), expected);
+    }
+
+    /// Integers that were withdrawn while they waited for room are not taken when there is some;
+    /// those behind them are.
+    #[test]
+    fn what_was_withdrawn_is_not_done() {
+        let patience = Patience { first: Duration::MAX, later: Duration::MAX };
+        let mut delivery = Delivery::new(Instant::now(), patience, Outbox::in_memory());
+        let mut book = CallBook::new(Box::new(|_| {}), &delivery);
+        let mut add = |delivery: &mut _, value: i64, count: usize| {
+            let (reply, caller, answer) = call();
+            book.handle_call(delivery, Call::Add { values: vec![value; count], reply });
+            (caller, answer)
+        };
+        for _ in 0..PENDING_MAX / TAKE_MAX - 1 {
+            add(&mut delivery, 1, TAKE_MAX).1.try_recv().unwrap().unwrap();
+        }
+        add(&mut delivery, 1, TAKE_MAX - 1).1.try_recv().unwrap().unwrap();
+        let (first, unheard) = add(&mut delivery, 7, 2);
+        let (second, taken) = add(&mut delivery, 8, 1);
+        assert!(first.withdraw() && unheard.try_recv().is_err());
+        book.work(&mut delivery);
+        taken.try_recv().unwrap().unwrap();
+        assert!(!second.withdraw() && unheard.try_recv().is_err());
+        assert_eq!(delivery.outbox().pending(), PENDING_MAX);
+        assert_eq!(book.taken, PENDING_MAX as u64);
+    }
+
+    #[test]
+    fn waits_whose_callers_left_do_not_fill_the_book() {
+        let (mut delivery, mut book, _) = open_with(&[3]);
+        let (kept, _caller, answer) = call();
+        book.handle_call(&mut delivery, Call::Flush { reply: kept });
+        for _ in 0..2 * CALLS_MAX {
+            assert!(book.has_room());
+            let (reply, caller, _) = call();
+            book.handle_call(&mut delivery, Call::Flush { reply });
+            drop(caller);
+        }
+        assert!(book.waits.len() <= WAITS_SWEPT_FROM + 1 && answer.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_close_that_was_withdrawn_closes_nothing() {
+        let (mut delivery, mut book, now) = open_with(&[3, 4, 5]);
+        let (reply, caller, answer) = call();
+        book.handle_call(&mut delivery, Call::Close { reply });
+        assert!(caller.withdraw());
+        let counted =
+            Outcome { status: Status::Applied, last_seq: Sequence::new(3), sum: Total::new(12) };
+        delivery.handle_answer(now, &counted).unwrap();
+        while let Some(event) = delivery.poll_event() {
+            book.handle_event(&event);
+            assert!(book.answer_due(&mut delivery).is_none());
+        }
+        assert!(book.waits.is_empty() && answer.try_recv().is_err());
     }
 }

@@ -3,6 +3,8 @@
 pub mod blocking;
 mod builder;
 mod call_book;
+mod pending;
+mod reply;
 #[cfg(feature = "tokio")]
 mod task;
 mod wire;
@@ -17,6 +19,7 @@ use ddes_wire::Total;
 use crate::lost::{CourierError, Lost};
 use crate::outbox::JournalError;
 pub use builder::Builder;
+pub use pending::PendingCall;
 #[cfg(feature = "tokio")]
 pub use task::Client;
 
@@ -89,7 +92,7 @@ struct Reasons<'a>(&'a CourierError);
 impl fmt::Display for Reasons<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            CourierError::Lost(lost) => lost.fmt_whole(f),
+            CourierError::Lost(lost) => write!(f, "{}", lost.whole()),
             CourierError::Delivery(error) => error.fmt(f),
         }
     }

@@ -3,17 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ddes_identity::{ServerAddress, SigningKey};
+use ddes_identity::ServerAddress;
 use ddes_session::v2::ClientEnd;
 use ddes_wire::v2::Scope;
 use tokio::sync::{mpsc, oneshot};
 
 use super::builder::{ClientPlan, Trust};
-use super::call_book::{Call, CallBook, Reply};
+use super::call_book::{Call, CallBook};
+use super::reply::Reply;
 use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
 use crate::courier::{Courier, CourierError, CourierEvent, Lost, Terms};
 use crate::delivery::DeliveryEvent;
 use crate::lost::EnterError;
+use crate::signer::Signer;
 
 /// The most calls that wait for the task.
 const CALLS_MAX: usize = 64;
@@ -30,9 +32,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of `server` with the identity of `key`.
-    pub fn builder(server: ServerAddress, key: SigningKey) -> Builder<Self> {
-        Builder::new(server, key)
+    /// A client of `server` with the identity of a key, or of what signs in its place.
+    pub fn builder(server: ServerAddress, identity: impl Into<Signer>) -> Builder<Self> {
+        Builder::new(server, identity.into())
     }
 
     /// Takes integers, at most [`ADD_MAX`]: all or none. With an outbox they are on the disk when
@@ -69,7 +71,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let (sender, answer) = oneshot::channel();
         // The caller may have dropped its future: then nobody needs the outcome.
-        let reply = Box::new(move |outcome| drop(sender.send(outcome)));
+        let (reply, _caller) = Reply::new(move |outcome| drop(sender.send(outcome)));
         self.calls.send(call(reply)).await.map_err(|_| ClientError::Closed)?;
         answer.await.map_err(|_| ClientError::Closed)?
     }
@@ -125,16 +127,11 @@ async fn run(
     match deliver(&mut courier, &mut book, &trust, &mut calls).await {
         TaskEnd::Close(reply) => {
             let closed = courier.close(Scope::Session).await;
-            match closed.map(|(outbox, end)| {
+            let outcome = closed.map(|(outbox, end)| {
                 drop(outbox);
-                end
-            }) {
-                Ok(end) => book.handle_closed(reply, end.as_ref().and_then(stated)),
-                Err(error) => {
-                    let error = ClientError::Ended(Arc::new(error));
-                    book.handle_closed(Box::new(move |_| reply(Err(error))), None);
-                }
-            }
+                end.as_ref().and_then(stated)
+            });
+            book.handle_closed(reply, outcome);
         }
         TaskEnd::Failed(error) => {
             drop(courier);

@@ -27,13 +27,29 @@ pub(super) struct OutboxFolder {
     path: PathBuf,
     dir: Arc<OwnedFd>,
     /// The file that older versions lock.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for OutboxFolder {
+    /// Closing alone leaves the locks with a fork of this process, which shares them.
+    fn drop(&mut self) {
+        // What was not locked needs no unlocking.
+        rustix::fs::flock(&self.dir, FlockOperation::Unlock).unwrap_or(());
+        self.lock.unlock().unwrap_or(());
+    }
 }
 
 #[derive(Debug)]
 struct OutboxFile {
     dir: Arc<OwnedFd>,
     file: File,
+}
+
+impl Drop for OutboxFile {
+    fn drop(&mut self) {
+        // As for the folder.
+        self.file.unlock().unwrap_or(());
+    }
 }
 
 impl OutboxFolder {
@@ -54,7 +70,7 @@ impl OutboxFolder {
         }
         let lock = open_locked(&dir, "lock", OFlags::CREATE)
             .map_err(|error| JournalError::of(path, error))?;
-        Ok(Self { path: path.to_owned(), dir: Arc::new(dir), _lock: lock })
+        Ok(Self { path: path.to_owned(), dir: Arc::new(dir), lock })
     }
 
     fn file(&self, name: &str, flags: OFlags) -> io::Result<Arc<dyn StorageFile>> {

@@ -191,13 +191,18 @@ impl Outbox {
         self.torn
     }
 
+    /// Whether so many values more may wait.
+    pub fn has_room(&self, count: usize) -> bool {
+        self.pending.len() + count <= PENDING_MAX
+    }
+
     /// Takes `values` under the next numbers, durably; `mark` is how much of the input is taken
     /// with them.
     pub fn take(&mut self, values: &[i64], mark: InputMark) -> Result<(), TakeError> {
         if values.len() > TAKE_MAX {
             return Err(TakeError::TooMany);
         }
-        if self.pending.len() + values.len() > PENDING_MAX {
+        if !self.has_room(values.len()) {
             return Err(TakeError::Full);
         }
         let last = self.highest().and_then(|highest| highest.forward(values.len() as u64).ok());
