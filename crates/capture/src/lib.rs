@@ -41,7 +41,7 @@
 //! let conversations = read(&file[..], &Limits::default(), &[])?;
 //! let conversation = &conversations.all[0];
 //! assert!(matches!(conversation.profile, Profile::V2 { suite: Some(_) }));
-//! assert_eq!(conversation.frames[0].name, "message 1");
+//! assert!(conversation.frames[0].name.starts_with("message 1"));
 //! assert_eq!(conversation.frames[0].bytes, hello);
 //! # Ok(())
 //! # }
