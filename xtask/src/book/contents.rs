@@ -31,8 +31,8 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Its file among what mdBook takes. A folder's README is the folder's page, and a crate's front
-    /// page is the crate's.
+    /// Its file among what mdBook takes. A folder's README is the folder's page, and a crate's
+    /// front page is the crate's.
     pub(crate) fn staged(&self) -> String {
         let source = &self.source;
         let folder = ["README.md", "src/lib.rs"].iter().find_map(|end| source.strip_suffix(end));

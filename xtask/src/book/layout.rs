@@ -1,5 +1,5 @@
-//! Lays the pages out for mdBook, which takes none from outside of its folder. Each keeps its place;
-//! its links lead to pages, or to copies of files.
+//! Lays the pages out for mdBook, which takes none from outside of its folder. Each keeps its
+//! place; its links lead to pages, or to copies of files.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -33,8 +33,8 @@ pub(super) fn parts(text: &str) -> Vec<Part<'_>> {
     found
 }
 
-/// The documentation of a crate, without what rustdoc alone understands: links to items become their
-/// names, and lines that examples hide are left out.
+/// The documentation of a crate, without what rustdoc alone understands: links to items become
+/// their names, and lines that examples hide are left out.
 pub(super) fn front_page(name: &str, source: &str) -> String {
     let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
     let text: String =
@@ -56,7 +56,7 @@ pub(super) fn front_page(name: &str, source: &str) -> String {
     page
 }
 
-/// [`Item`] and [text](path::Item) as plain text.
+/// Links to items, as their names in brackets or behind a text, as plain text.
 fn without_items(line: &str) -> String {
     let mut shown = String::new();
     let mut rest = line;

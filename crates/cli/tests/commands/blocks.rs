@@ -7,8 +7,8 @@
 //!     fdisk /dev/sda
 //! ```
 //!
-//! A block is commands if it is indented, or fenced as `sh`, `bash`, `console` or as nothing. All else
-//! is fenced with what it is: `text`, `toml`, `json`, `python`.
+//! A block is commands if it is indented, or fenced as `sh`, `bash`, `console` or as nothing. All
+//! else is fenced with what it is: `text`, `toml`, `json`, `python`.
 
 use std::fs;
 use std::path::Path;
