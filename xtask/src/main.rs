@@ -1,8 +1,9 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`,
+//! The project's chores: `cargo xtask test`, `tidy`, `book`, `bench`, `bench-compare`, `circuits`,
 //! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `fleet`, `instructions`,
 //! `loaded`, `mutants`, `fuzz`, `package`, `python`. Knows none of our crates' insides.
 
 mod bench;
+mod book;
 mod crash;
 mod deny;
 mod failpoints;
@@ -35,6 +36,7 @@ usage: cargo xtask COMMAND
 
   test [--only STEP]   everything a change must pass; installs what it needs
   tidy                 the rules of style that a program can check
+  book [--short]       the documentation as a site, in target/book, checked in a browser
   bench WHAT [--short] ddes beside its peers; `bench help` lists what there is
   bench-compare [--short] ddes beside Redis over TLS, tokio-rustls and the Python peer
   circuits COMMAND     search | list | write: logic circuits for the S-boxes
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(None),
         ["test", "--only", step] => test::run(Some(step)),
         ["tidy"] => tidy::run(),
+        ["book", ref rest @ ..] => book::run(rest),
         ["bench", ref rest @ ..] => bench::run(rest),
         ["bench-compare", ref rest @ ..] => bench::compare(rest),
         ["circuits", ref rest @ ..] => {

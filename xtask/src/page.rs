@@ -14,18 +14,32 @@ use crate::shell::{self, root};
 const NODE_MIN: u32 = 20;
 
 pub(crate) fn run() -> Result<(), String> {
-    node()?;
-    // Debian's package, as playwright's own browsers cannot be had everywhere. The shell is the
-    // same engine without windows of its own, which take as much time again.
-    // Where it is not to be had, the browser itself does.
-    shell::installed("chromium-headless-shell", "chromium-headless-shell")
-        .or_else(|_| shell::installed("chromium", "chromium"))?;
+    tools()?;
     no_hosts()?;
     npm(&["ci", "--no-progress"])?;
     npm(&["run", "--silent", "check"])?;
     rebuild("build", "target/page", "web/dist")?;
     rebuild("build-explain", "target/page-explain", "web/explain/dist")?;
     tested()
+}
+
+/// Node, and a browser.
+fn tools() -> Result<(), String> {
+    node()?;
+    // Debian's package, as playwright's own browsers cannot be had everywhere. The shell is the
+    // same engine without windows of its own, which take as much time again.
+    // Where it is not to be had, the browser itself does.
+    shell::installed("chromium-headless-shell", "chromium-headless-shell")
+        .or_else(|_| shell::installed("chromium", "chromium"))
+}
+
+/// What tests of other pages need to look at them: `run` has mostly put it there before.
+pub(crate) fn browser() -> Result<(), String> {
+    tools()?;
+    if root().join("web/node_modules/axe-core/package.json").exists() {
+        return Ok(());
+    }
+    npm(&["ci", "--no-progress"])
 }
 
 /// The page beside a mock of its server; and pages of sessions that the command itself captures,

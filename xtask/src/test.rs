@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, crash, deny, faults, mutants, package, page, power, python, rot, sim};
+use crate::{bench, book, crash, deny, faults, mutants, package, page, power, python, rot, sim};
 
 const TESTS_PER_CORE: usize = 4;
 
@@ -35,6 +35,8 @@ const STEPS: &[Step] = &[
     ("deny", deny::run),
     ("peer", || shell::run(&python()?, &["-m", "unittest", "discover", "-s", "peer"], &[])),
     ("page", page::run),
+    // The documentation as a site: dead links, the search, a part of its pages in a browser.
+    ("book", || book::run(&["--short"])),
     // The commands are tested as a user runs them: from a release build.
     ("build", || shell::run("cargo", &["build", "--release"], &[])),
     ("tests", || {

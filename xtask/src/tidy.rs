@@ -331,7 +331,10 @@ fn unargued_fallbacks(text: &str) -> Vec<String> {
 fn wide_comments(file: &str, text: &str) -> Vec<String> {
     let is_written_by_circuits = file.starts_with("proof/circuits/")
         || ["two.rs", "_of_two.rs", "_of_three.rs"].iter().any(|end| file.ends_with(end));
-    let is_layout = |line: &str| line.contains("||") || line.trim_start().contains("    ");
+    // A row of a table is one line.
+    let is_row = |line: &str| line.trim_start().starts_with("//! |");
+    let is_layout =
+        |line: &str| line.contains("||") || line.trim_start().contains("    ") || is_row(line);
     let is_wide = |line: &str| {
         let is_comment = line.trim_start().starts_with("//");
         is_comment && line.chars().count() > COMMENT_COLUMNS_MAX && !is_layout(line)

@@ -1,5 +1,19 @@
 //! The D-DDES client library: integers that count exactly once, over networks that nobody trusts.
 //!
+//! | I want to … | type |
+//! |---|---|
+//! | count from a program on tokio | [`Client`] |
+//! | count from a program without a runtime | [`blocking::Client`] |
+//! | choose server, identity, outbox, suite and waits | [`Builder`] |
+//! | read my identity's key, or a server's | [`read_private`], [`read_public`] |
+//! | sign by something else, as an ssh-agent | [`Signer`] |
+//! | see reconnections, and what is counted, as they happen | [`Builder::on_progress`], [`Progress`] |
+//! | know why a client ended | [`ClientError`], [`Lost`] |
+//! | look into a folder of integers that are not counted yet | [`outbox::inspect()`] |
+//! | deliver an outbox over sockets of my own | [`delivery::Delivery`] |
+//! | have one session over one connection, and number the integers myself | [`v2::ClientConnection`] |
+//! | speak the wire of the original programs | [`classic::ClassicConnection`] |
+//!
 //! [`Client`] is what most programs want. It takes integers from any task, keeps them in an outbox
 //! until the server has counted them, connects again when it has to, and returns the sum that the
 //! server holds. [`blocking::Client`] is the same for programs without an asynchronous runtime; it

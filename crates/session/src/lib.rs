@@ -1,5 +1,17 @@
 //! The D-DDES protocol as state machines without I/O.
 //!
+//! | I want to … | type |
+//! |---|---|
+//! | be the client of one session | [`v2::ClientSession`], [`v2::ClientConfig`], [`v2::ClientEvent`] |
+//! | be the server of one session | [`v2::ServerSession`], [`v2::ServerConfig`], [`v2::ServerEvent`] |
+//! | run the handshake's computations on another thread | [`v2::HandshakeWork`], [`v2::HandshakeDone`] |
+//! | answer each submission once | [`Ticket`], [`v2::Refused`] |
+//! | know when a connection may be closed | [`Phase`] |
+//! | do the handshake alone | [`v2::noise`] |
+//! | seal and open records alone | [`v2::record::Sealer`], [`v2::record::Opener`] |
+//! | do the same on the wire of the original programs | [`classic`] |
+//! | capture what passes | [`wiretap`] |
+//!
 //! A session takes bytes, the time and randomness as arguments, and says what to send, when to wake
 //! and what happened. A driver calls, in any order and until [`Phase::Done`]:
 //!
@@ -15,6 +27,93 @@
 //! the others.
 //!
 //! A session never panics, whatever the peer sends, and holds bounded memory.
+//!
+//! Both ends of a session, without a network between them:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::{Duration, Instant};
+//!
+//! use ddes_identity::{Namespace, SigningKey};
+//! use ddes_session::v2::noise::Entropy;
+//! use ddes_session::v2::{
+//!     ClientConfig, ClientEvent, ClientSession, ServerConfig, ServerEntropy, ServerEvent,
+//!     ServerSession,
+//! };
+//! use ddes_wire::v2::{GroupSize, Suite};
+//! use ddes_wire::{Sequence, SessionNumber, Standing};
+//! use zeroize::Zeroizing;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let suite = Suite::Hybrid(GroupSize::Bits2048);
+//! let (now, minute) = (Instant::now(), Duration::from_secs(60));
+//! // Yours come from the system's generator.
+//! let entropy = |seed| Entropy {
+//!     dh: Zeroizing::new(vec![seed; 64]),
+//!     kem: Zeroizing::new([seed; 64]),
+//! };
+//! let anna = SigningKey::from_seed(&[1; 32]);
+//! let key = SigningKey::from_seed(&[2; 32]);
+//! let known = key.public();
+//!
+//! let config = ClientConfig { suite, handshake: minute, reply: minute };
+//! let mut client = ClientSession::new(config, now, entropy(3));
+//! let config =
+//!     ServerConfig { suites: vec![suite], key, idle: minute, handshake: minute, values_max: 100 };
+//! let drawn = ServerEntropy { noise: entropy(4), token: Zeroizing::new([5; 16]) };
+//! let mut server = ServerSession::new(Arc::new(config), now, drawn);
+//! let mut standing = Standing::default();
+//!
+//! let sum = loop {
+//!     // A driver's part: computations, and bytes both ways.
+//!     if let Some(work) = client.poll_work() {
+//!         client.handle_done(now, work.run());
+//!     }
+//!     if let Some(work) = server.poll_work() {
+//!         server.handle_done(now, work.run());
+//!     }
+//!     let bytes = client.pending().to_vec();
+//!     client.sent(now, bytes.len());
+//!     server.handle_bytes(now, &bytes);
+//!     let bytes = server.pending().to_vec();
+//!     server.sent(now, bytes.len());
+//!     client.handle_bytes(now, &bytes);
+//!
+//!     // A server's part: who may connect, and what is counted.
+//!     match server.poll_event() {
+//!         Some(ServerEvent::Authenticated { ticket, key }) => {
+//!             assert_eq!(*key, anna.public());
+//!             server.admit(now, ticket, SessionNumber::new(1), standing, false);
+//!         }
+//!         Some(ServerEvent::Submit { ticket, amounts, .. }) => {
+//!             for amount in &amounts {
+//!                 standing.last_seq = standing.last_seq.forward(1)?;
+//!                 standing.sum = standing.sum.plus(*amount)?;
+//!             }
+//!             server.handle_verdict(now, ticket, Ok(standing));
+//!             server.flush_answers(now);
+//!         }
+//!         Some(ServerEvent::Ended(end)) => return Err(format!("{end:?}").into()),
+//!         Some(ServerEvent::TokenShared | ServerEvent::Answered(_) | ServerEvent::EndAll) | None => {}
+//!     }
+//!
+//!     // A client's part: whom it trusts, and what it sends.
+//!     match client.poll_event() {
+//!         Some(ClientEvent::ServerProven { key }) => {
+//!             assert_eq!(key, known);
+//!             let claim = client.claim(&anna.public()).ok_or("it waits for no proof")?;
+//!             client.prove(now, &anna.public(), anna.sign(Namespace::Client, &claim))?;
+//!         }
+//!         Some(ClientEvent::Ready(_)) => client.submit(now, Sequence::new(1), &[42, 50])?,
+//!         Some(ClientEvent::Answered(answer)) => break answer.sum,
+//!         Some(ClientEvent::Ended(end)) => return Err(format!("{end:?}").into()),
+//!         None => {}
+//!     }
+//! };
+//! assert_eq!(sum.get(), 92);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod classic;
 mod inbound;

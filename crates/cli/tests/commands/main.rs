@@ -12,6 +12,7 @@
 
 mod addresses;
 mod bench;
+mod blocks;
 mod calc;
 mod capture;
 mod causes;
@@ -44,7 +45,9 @@ mod migrate;
 mod outboxes;
 mod output_faults;
 mod packaging;
+mod pages;
 mod postgres;
+mod reader;
 mod secure;
 mod shown;
 mod stops;

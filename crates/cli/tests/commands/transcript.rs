@@ -8,6 +8,8 @@ use crate::{folder, output, root, unused_address};
 /// What stands between the outputs of two commands.
 const MARK: &str = "--- next ---";
 const PORT: &str = "5566";
+/// The pages with such blocks.
+pub(crate) const READ: &[&str] = &["README.md"];
 
 /// The commands of the text's `console` blocks, each with the lines it prints.
 fn transcript(text: &str) -> Vec<(String, Vec<String>)> {
