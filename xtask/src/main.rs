@@ -1,6 +1,7 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`,
 //! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `fleet`, `instructions`,
-//! `loaded`, `mutants`, `fuzz`, `package`. Knows none of our crates' insides.
+//! `loaded`, `mutants`, `fuzz`, `package`,
+//! `platforms`. Knows none of our crates' insides.
 
 mod bench;
 mod crash;
@@ -17,6 +18,7 @@ mod migrate;
 mod mutants;
 mod package;
 mod page;
+mod platforms;
 mod power;
 mod process;
 mod rot;
@@ -55,6 +57,7 @@ usage: cargo xtask COMMAND
                        changes that no test notices, all or in the lines of a change; see xtask/mutants.txt
   package [--debug] [--test]
                        the Debian package, in target/debian; its life in a clean Debian
+  platforms [--short]  aarch64 and s390x under an emulator; macOS and Windows by `cargo check`
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         ["fleet", ref rest @ ..] => fleet::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         ["package", ref rest @ ..] => package::run(rest),
+        ["platforms", ref rest @ ..] => platforms::run(rest),
         ["mutants", ref rest @ ..] => mutants::run(rest),
         _ => Err(USAGE.to_owned()),
     };
