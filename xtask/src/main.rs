@@ -1,6 +1,6 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `book`, `bench`, `bench-compare`, `circuits`,
 //! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `fleet`, `instructions`,
-//! `loaded`, `mutants`, `fuzz`, `package`, `python`. Knows none of our crates' insides.
+//! `loaded`, `mutants`, `fuzz`, `package`, `platforms`, `python`. Knows none of our crates' insides.
 
 mod bench;
 mod book;
@@ -18,6 +18,7 @@ mod migrate;
 mod mutants;
 mod package;
 mod page;
+mod platforms;
 mod power;
 mod process;
 mod python;
@@ -60,6 +61,7 @@ usage: cargo xtask COMMAND
                        the Debian package, in target/debian; its life in a clean Debian
   python [wheel [--target TRIPLE] | sdist]
                        tests the Python package; makes its wheel for other machines, or its source package, in target/python
+  platforms [--short]  aarch64 and s390x under an emulator; macOS and Windows by `cargo check`
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         ["package", ref rest @ ..] => package::run(rest),
         ["python", ref rest @ ..] => python::run(rest),
+        ["platforms", ref rest @ ..] => platforms::run(rest),
         ["mutants", ref rest @ ..] => mutants::run(rest),
         _ => Err(USAGE.to_owned()),
     };

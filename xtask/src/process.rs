@@ -121,13 +121,22 @@ impl World {
         Self::at(std::env::temp_dir().join(format!("ddes-{name}-{}", std::process::id())))
     }
 
-    /// In a folder that somebody else removes.
-    pub(crate) fn at(home: PathBuf) -> Result<Self, String> {
+    /// Without a key, in a folder that [`Self::end`] removes.
+    pub(crate) fn empty(name: &str) -> Result<Self, String> {
+        Self::without_key(std::env::temp_dir().join(format!("ddes-{name}-{}", std::process::id())))
+    }
+
+    fn without_key(home: PathBuf) -> Result<Self, String> {
         std::fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
         let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?.to_string();
         drop(listener);
-        let mut world = Self { home, address, key: String::new() };
+        Ok(Self { home, address, key: String::new() })
+    }
+
+    /// In a folder that somebody else removes.
+    pub(crate) fn at(home: PathBuf) -> Result<Self, String> {
+        let mut world = Self::without_key(home)?;
         let memory = ["--allow-any", "--ledger", "memory"];
         let mut server = world.serve(&mut Command::new(program("ddes")), &memory)?;
         server.listens()?;

@@ -9,6 +9,19 @@ pub(crate) fn root() -> PathBuf {
     xtask.parent().unwrap_or(xtask).to_path_buf()
 }
 
+/// The folder `ddes/NAME` of the user's cache, made if there is none: for what takes minutes to
+/// build and rarely changes.
+pub(crate) fn cache(name: &str) -> Result<PathBuf, String> {
+    let cache =
+        std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+    // A user without a home builds in the checkout.
+    let cache = cache.unwrap_or_else(|| root().join("target/cache"));
+    let folder = cache.join("ddes").join(name);
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(folder)
+}
+
 /// Where programs go that take minutes to build: in the user's cache, so that each checkout need
 /// not build them again.
 pub(crate) fn tools() -> PathBuf {

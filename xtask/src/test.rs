@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, book, crash, deny, faults, mutants, package, page, power, python, rot, sim};
+use crate::{
+    bench, book, crash, deny, faults, mutants, package, page, platforms, power, python, rot, sim,
+};
 
 const TESTS_PER_CORE: usize = 4;
 
@@ -66,6 +68,8 @@ const STEPS: &[Step] = &[
         let flags = [("RUSTFLAGS", "--cfg ddes_plain_build"), ("CARGO_TARGET_DIR", "target/plain")];
         shell::run("cargo", &["test", "--package", "ddes-identity"], &flags)
     }),
+    // On an emulated processor.
+    ("platforms", || platforms::run(&["--short"])),
     // In the lines of this change, for three minutes at most.
     ("mutants", || mutants::run(&["--diff"])),
     ("faults", || faults::run(&["--short"])),

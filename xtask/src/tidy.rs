@@ -107,11 +107,13 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
 /// The leaf files that may hold `unsafe`: each has a safe twin that a test holds it to. The rest is
 /// kept from it by the workspace's lints.
 const UNSAFE_FILES: &[&str] = &[
+    "crates/cipher/src/bitslice/neon.rs",
     "crates/cipher/src/bitslice/rounds.rs",
     "crates/cipher/src/bitslice/x86.rs",
     "crates/cli/src/closed.rs",
     "crates/cli/src/doctor/ntp.rs",
     "crates/cli/src/serve/activation.rs",
+    "crates/ffdhe/src/a64.rs",
     "crates/ffdhe/src/adx.rs",
     "crates/ffdhe/src/ifma.rs",
     "crates/server/src/slice.rs",
@@ -406,7 +408,11 @@ fn check_manifest(file: &str, text: &str) -> Vec<String> {
     let Some((_, allowed)) = rows.iter().find(|(known, _)| *known == name) else {
         return vec![format!("crate {name} has no row in tidy's table of arrows")];
     };
-    for used in section(text, |header| header == "[dependencies]") {
+    let is_program = |header: &str| {
+        header == "[dependencies]"
+            || header.starts_with("[target.") && header.ends_with(".dependencies]")
+    };
+    for used in section(text, is_program) {
         if let Some(ours) = used.strip_prefix("ddes-").filter(|ours| !allowed.contains(ours)) {
             found.push(format!("{name} must not use {ours}: arrows point inwards only"));
         }
@@ -484,6 +490,8 @@ mod tests {
         let manifest = "[dependencies]\nddes-session.workspace = true\ntokio = \"1\"\n\n[dev-dependencies]\nclap = \"4\"\n";
         assert_eq!(check("crates/wire/Cargo.toml", manifest).len(), 2);
         assert!(check("crates/server/Cargo.toml", manifest).is_empty());
+        let of_one_system = "[target.'cfg(unix)'.dependencies]\nddes-session.workspace = true\n";
+        assert_eq!(check("crates/wire/Cargo.toml", of_one_system).len(), 1);
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 pub(crate) mod address;
 mod capture;
+#[cfg(unix)]
 mod config;
+#[cfg(unix)]
 mod http;
 mod keys;
+#[cfg(unix)]
 mod ledger;
 mod operation;
 pub(crate) mod trust;
+#[cfg(unix)]
 mod watch;
 
 use std::net::SocketAddr;
@@ -19,25 +23,34 @@ use ddes_ffdhe::NamedGroup;
 use ddes_identity::ServerAddress;
 use ddes_wire::v2::{GroupSize, Suite};
 
+#[cfg(unix)]
 use crate::bench::args::BenchCommand;
+#[cfg(unix)]
 use crate::calc::args::CalcCommand;
 use crate::explain::args::ExplainArgs;
+#[cfg(unix)]
 use crate::lab::args::LabArgs;
 use crate::level::EventLevel;
 use crate::terminal;
 pub(crate) use capture::{
     BYTES_MAX, CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, SessionRecordArgs,
 };
+#[cfg(unix)]
 pub(crate) use config::{ConfigCheckArgs, ConfigCommand, RunningArgs, ShowArgs};
+#[cfg(unix)]
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
-pub(crate) use keys::{
-    AuthorizeArgs, AuthorizeCommand, IdentityArgs, KeyCommand, RoleName, TrustCommand,
-};
+#[cfg(unix)]
+pub(crate) use keys::{AuthorizeArgs, AuthorizeCommand, RoleName};
+pub(crate) use keys::{IdentityArgs, KeyCommand, TrustCommand};
+#[cfg(unix)]
 pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, InitArgs, LedgerCommand, LsArgs, MigrateArgs,
     RaiseArgs, ReceiptArgs, RestoreArgs, TotalsArgs, VerifyArgs,
 };
-pub(crate) use operation::{CheckArgs, DoctorArgs, GenerateCommand, Shell};
+#[cfg(unix)]
+pub(crate) use operation::{CheckArgs, DoctorArgs};
+pub(crate) use operation::{GenerateCommand, Shell};
+#[cfg(unix)]
 pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TailArgs, TopArgs};
 
 /// Connections of a server at a time, where the flag says nothing else.
@@ -70,6 +83,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[cfg(unix)]
     /// Serve clients until `exit`, Ctrl-C or SIGTERM
     #[command(after_help = "\
 Examples:
@@ -98,9 +112,11 @@ reload, help. Ctrl-D does not stop the server.
 The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) \
 gives the right to act.")]
     Serve(Box<ServeArgs>),
+    #[cfg(unix)]
     /// Show and check the configuration of `ddes serve`
     #[command(subcommand)]
     Config(ConfigCommand),
+    #[cfg(unix)]
     /// Let the running server of this home read its configuration again
     #[command(after_help = "\
 Examples:
@@ -112,6 +128,7 @@ All of it applies, or nothing: an error in the file changes nothing, names the l
 code 1. It prints what changed, and what changes with the next start only. SIGHUP does the same; the
 server's own lines say how it went.")]
     Reload(RunningArgs),
+    #[cfg(unix)]
     /// Print a link that opens the running server's page with the right to act
     #[command(after_help = "\
 Examples:
@@ -154,6 +171,7 @@ Examples:
 
 This opens a session: another one of the same identity ends.")]
     Total(TotalArgs),
+    #[cfg(unix)]
     /// Verify, read, copy and restore the ledger of a server, and sign receipts
     #[command(
         subcommand,
@@ -167,6 +185,7 @@ verify, totals, ls, export, backup and receipt only read: they work while the se
     /// Known servers and their keys
     #[command(subcommand)]
     Trust(TrustCommand),
+    #[cfg(unix)]
     /// Clients that may connect to the servers of this home, or to all on one database
     #[command(after_help = "\
 Examples:
@@ -179,6 +198,7 @@ Examples:
 
 A running server takes the change up by itself; sessions of a removed key end.")]
     Authorize(AuthorizeArgs),
+    #[cfg(unix)]
     /// Watch a server in the terminal: rates, totals, refusals, sessions
     #[command(after_help = "\
 Examples:
@@ -193,6 +213,7 @@ Enter shows the messages of a session; e ends it; Tab shows refusals by network;
 ? explains; q quits.
 Other machines: ssh -L 5580:127.0.0.1:5580 HOST, then ddes top.")]
     Top(TopArgs),
+    #[cfg(unix)]
     /// Print a server's events as they happen: who connects, counts, is refused, leaves
     #[command(after_help = "\
 Examples:
@@ -205,6 +226,7 @@ leaves out but for values, from the same API as its page. The first line, `follo
 from here on none is missed. A server that is lost is waited for.
 Other machines: ssh -L 5580:127.0.0.1:5580 HOST, then ddes tail.")]
     Tail(TailArgs),
+    #[cfg(unix)]
     /// Try it: a server and three clients that count, in a temporary folder
     #[command(after_help = "\
 Examples:
@@ -216,8 +238,10 @@ It uses free ports and a home of its own. Kill a client or the server with kill 
 the demo starts it again, and each total stays exact. Ctrl-C ends the demo and
 removes everything.")]
     Demo(DemoArgs),
+    #[cfg(unix)]
     #[command(hide = true)]
     DemoClient(DemoClientArgs),
+    #[cfg(unix)]
     /// Break the classic wire, and see what stops the same on D-DDES/2
     #[command(after_help = "\
 Examples:
@@ -228,9 +252,11 @@ Examples:
 
 Everything happens in this process, on 127.0.0.1. docs/course makes ten exercises of it.")]
     Lab(LabArgs),
+    #[cfg(unix)]
     /// Load a server, measure it and check its sums
     #[command(subcommand)]
     Bench(BenchCommand),
+    #[cfg(unix)]
     /// Work out what the protocol computes, step by step, on bytes that you give
     #[command(
         subcommand,
@@ -282,6 +308,7 @@ Examples:
 The page is one file that asks nobody for anything: open it in a browser, print it, keep it. With
 secrets it lets whoever has it read the session. docs/explain.md describes it.")]
     Explain(ExplainArgs),
+    #[cfg(unix)]
     /// Tell in one line whether a server answers and proves its key; for containers and Nagios
     #[command(after_help = "\
 Examples:
@@ -294,6 +321,7 @@ as the server's proof of its key and opens no session, so it needs no identity. 
 for the address, or named by --trust, must be the one that is proven. Without either, the key that
 is proven is shown. With --http it is the server's HTTP port, which says whether the server serves.")]
     Check(CheckArgs),
+    #[cfg(unix)]
     /// Look over this machine and home as a server's: each finding with a remedy
     #[command(after_help = "\
 Examples:
@@ -323,6 +351,7 @@ pub(crate) struct HomeArgs {
 /// The settings of a server. Each flag is a key of the configuration file too (config/keys.rs), but
 /// for hidden ones and those of one run (FLAGS_ONLY there). So each has a variable, and none
 /// requires another here: clap would not count a value of the file.
+#[cfg(unix)]
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
     /// Address and port; :PORT for all addresses; PORT for this machine alone; port 0 picks a free

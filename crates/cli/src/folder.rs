@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, fsync, mkdirat, openat, syncfs};
+use rustix::fs::{Mode, OFlags, RawMode, fsync, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -70,7 +70,7 @@ impl OpenFolder {
         }
         let name = path.file_name().ok_or(io::ErrorKind::NotFound)?;
         let above = Self::make(parent(path))?;
-        match mkdirat(&above, name, Mode::from_raw_mode(MODE)) {
+        match mkdirat(&above, name, mode_of(MODE)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
@@ -112,8 +112,10 @@ impl OpenFolder {
     fn sync_name(&self) -> io::Result<()> {
         match openat(&self.descriptor, "..", FLAGS, Mode::empty()) {
             Ok(above) => settled(fsync(&above)),
-            // It may be entered, but not read: all of the file system, then.
-            Err(Errno::ACCESS) => settled(syncfs(&self.descriptor)),
+            // It may be entered, but not read: all of the file system, then, where that can be
+            // said.
+            #[cfg(target_os = "linux")]
+            Err(Errno::ACCESS) => settled(rustix::fs::syncfs(&self.descriptor)),
             Err(error) => Err(error.into()),
         }
     }
@@ -137,6 +139,14 @@ const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOE
 /// The folder that a path lies in.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The bits of a mode, of which systems have numbers of different widths.
+pub(crate) fn mode_of(bits: u32) -> Mode {
+    #[allow(clippy::useless_conversion, reason = "it is one on some systems")]
+    let bits = RawMode::try_from(bits);
+    // All callers have 12 bits at most: what had more would be its owner's alone.
+    Mode::from_raw_mode(bits.unwrap_or(0o600))
 }
 
 /// Some file systems know no sync of a folder; there is nothing more to do there.

@@ -1,25 +1,22 @@
 //! Where keys and trust are kept: `--home DIR`, else the XDG directories.
 
-use std::fs::{File, Metadata};
+#[cfg_attr(windows, path = "home/files_windows.rs")]
+mod files;
+
 use std::io::{self, Read};
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use ddes_client::credentials::is_identity_name;
 pub(crate) use ddes_client::credentials::{DEFAULT_IDENTITY, open_at_once};
 use ddes_identity::{FILE_BYTES_MAX, KnownServers, PublicKey, SigningKey, read_private};
-use ddes_server::Lists;
-use rustix::fs::{Mode, OFlags, openat};
-use rustix::io::Errno;
-use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use crate::args::HomeArgs;
 use crate::failure::{Code, Failure};
 use crate::folder::{OpenFolder, parent, refuse_if_shared_at};
 use crate::replace::{New, create, replace};
+use files::lock;
 
 /// Held by whoever changes a list.
 const LOCK: &str = "lock";
@@ -141,8 +138,9 @@ impl Home {
     }
 
     /// Who may connect to a server of this home, beside those whom a database lists.
-    pub(crate) fn lists(&self) -> Lists {
-        Lists {
+    #[cfg(unix)]
+    pub(crate) fn lists(&self) -> ddes_server::Lists {
+        ddes_server::Lists {
             authorized_keys: self.authorized_keys(),
             identities: self.identities(),
             database: None,
@@ -236,40 +234,13 @@ impl Home {
     }
 }
 
-/// The one process that changes lists in this folder.
-fn lock(folder: &OpenFolder) -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let new =
-        openat(folder, LOCK, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600));
-    let file = match new {
-        Ok(new) => {
-            folder.give(new.as_fd())?;
-            new
-        }
-        Err(Errno::EXIST) => openat(folder, LOCK, flags, Mode::empty())?,
-        Err(error) => return Err(error.into()),
-    };
-    let file = File::from(file);
-    file.lock()?;
-    Ok(file)
-}
-
 /// The private key of a file that is its owner's alone.
 pub(crate) fn read_key(
     path: &Path,
     secret: impl FnOnce(&Path) -> Result<Zeroizing<Vec<u8>>, Failure>,
 ) -> Result<SigningKey, Failure> {
     let file = open_at_once(path).map_err(|error| unusable(path, &error))?;
-    let metadata = file.metadata().map_err(|error| unusable(path, &error))?;
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(Failure::new(
-            Code::Identity,
-            format!("the private key {} is open to others (mode {mode:03o})", path.display()),
-        )
-        .cause("anyone who can read it can act as its owner")
-        .next(private_copy(path, &metadata)));
-    }
+    files::refuse_if_open_to_others(path, &file)?;
     let mut text = Zeroizing::new(Vec::new());
     file.take(FILE_BYTES_MAX as u64 + 1)
         .read_to_end(&mut text)
@@ -285,27 +256,6 @@ pub(crate) fn read_key(
         }
         Err(error) => Err(bad(error)),
     }
-}
-
-/// What makes a key its owner's alone: its mode, or a copy where that is not ours to change.
-fn private_copy(path: &Path, metadata: &Metadata) -> String {
-    let shown = path.display();
-    let is_ours = geteuid().is_root() || metadata.uid() == geteuid().as_raw();
-    let is_read_only = rustix::fs::statvfs(path)
-        .is_ok_and(|system| system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
-    if is_ours && !is_read_only {
-        return format!("chmod 600 {shown}");
-    }
-    let why = if is_read_only {
-        "what is mounted there may only be read"
-    } else {
-        "it is another user's"
-    };
-    format!(
-        "install -m 600 {shown} COPY, and --key COPY ({why}, so its mode stays); or mount it with \
-         mode 0400, owned by uid {}",
-        geteuid().as_raw()
-    )
 }
 
 /// The public key of a `.pub` file.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal};
-use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -114,7 +113,11 @@ pub(crate) fn integer<T: Integer>(text: &str) -> Result<T, String> {
 
 /// Standard input, if it is a file that can be read twice.
 pub(crate) fn stdin_file() -> io::Result<Option<File>> {
-    let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    #[cfg(unix)]
+    let handle = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?;
+    #[cfg(windows)]
+    let handle = std::os::windows::io::AsHandle::as_handle(&io::stdin()).try_clone_to_owned()?;
+    let file = File::from(handle);
     Ok(file.metadata()?.is_file().then_some(file))
 }
 

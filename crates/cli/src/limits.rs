@@ -3,16 +3,17 @@
 use std::io;
 use std::sync::Arc;
 
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
-};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGXFSZ;
 
 /// Memory holds keys: none of it is written to a file when the process dies, and no other process
 /// of the user reads it.
 pub(crate) fn no_core_dumps() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+    // Elsewhere another process of the user reads it only with rights that the system asks for.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// A write beyond `ulimit -f` fails, and is handled as a full disk, where it would have ended the
@@ -38,9 +39,9 @@ pub(crate) fn open_files(needed: u64) -> Result<(), u64> {
     Err(getrlimit(Resource::Nofile).current.unwrap_or(most))
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use rustix::process::dumpable_behavior;
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
 
     use super::*;
 

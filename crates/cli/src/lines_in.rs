@@ -5,13 +5,10 @@
 //! everything else [`LINE_BYTES_MAX`].
 
 use std::fmt;
-use std::io::{self, BufRead, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, BufRead, IsTerminal, Read};
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::stdio::stdin;
-use rustix::termios::{isatty, tcgetattr};
+#[cfg(unix)]
+use by_descriptor::read_stdin;
 
 /// What is kept of a line, in bytes: blanks in a row count as one, and leading zeros not at all.
 pub(crate) const LINE_BYTES_MAX: usize = 4096;
@@ -163,42 +160,62 @@ pub(crate) struct Stdin;
 
 impl Read for Stdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        read_patiently(stdin(), buffer)
+        read_stdin(buffer)
     }
 }
 
-fn read_patiently(input: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match rustix::io::read(input, &mut *buffer) {
-            Ok(0) => return end_of(input).map(|()| 0),
-            Ok(count) => return Ok(count),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => wait_for(input)?,
-            Err(error) => return Err(error.into()),
+#[cfg(unix)]
+mod by_descriptor {
+    use std::io;
+    use std::os::fd::BorrowedFd;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::io::Errno;
+    use rustix::stdio::stdin;
+    use rustix::termios::tcgetattr;
+
+    pub(super) fn read_stdin(buffer: &mut [u8]) -> io::Result<usize> {
+        read_patiently(stdin(), buffer)
+    }
+
+    pub(super) fn read_patiently(input: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::read(input, &mut *buffer) {
+                Ok(0) => return end_of(input).map(|()| 0),
+                Ok(count) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait_for(input)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A terminal that is gone reads as if Ctrl-D were typed for ever.
+    fn end_of(input: BorrowedFd<'_>) -> io::Result<()> {
+        match tcgetattr(input) {
+            Err(Errno::IO) => Err(Errno::IO.into()),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn wait_for(input: BorrowedFd<'_>) -> io::Result<()> {
+        let mut inputs = [PollFd::from_borrowed_fd(input, PollFlags::IN)];
+        match poll(&mut inputs, None) {
+            // Whatever it is, the next read tells.
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-/// A terminal that is gone reads as if Ctrl-D were typed for ever.
-fn end_of(input: BorrowedFd<'_>) -> io::Result<()> {
-    match tcgetattr(input) {
-        Err(Errno::IO) => Err(Errno::IO.into()),
-        Ok(_) | Err(_) => Ok(()),
-    }
-}
-
-fn wait_for(input: BorrowedFd<'_>) -> io::Result<()> {
-    let mut inputs = [PollFd::from_borrowed_fd(input, PollFlags::IN)];
-    match poll(&mut inputs, None) {
-        // Whatever it is, the next read tells.
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+#[cfg(windows)]
+fn read_stdin(buffer: &mut [u8]) -> io::Result<usize> {
+    io::stdin().read(buffer)
 }
 
 /// Whether standard input is a terminal.
 pub(crate) fn is_terminal() -> bool {
-    isatty(stdin().as_fd())
+    io::stdin().is_terminal()
 }
 
 #[cfg(test)]
@@ -208,7 +225,8 @@ mod tests {
     use std::os::fd::AsFd;
     use std::thread;
 
-    use super::{LINE_BYTES_MAX, Unfit, read_line, read_patiently, skip_line};
+    use super::by_descriptor::read_patiently;
+    use super::{LINE_BYTES_MAX, Unfit, read_line, skip_line};
 
     /// All lines of a text, read in pieces of every size up to that of a line.
     fn lines(text: &[u8]) -> Vec<Result<String, Unfit>> {

@@ -5,15 +5,18 @@
 use std::io::{self, BufReader};
 use std::thread;
 
+#[cfg(unix)]
+use rustyline::EventHandler;
 use rustyline::error::{ReadlineError, Signal};
 use rustyline::history::DefaultHistory;
-use rustyline::{Config, Editor, EventHandler, ExternalPrinter};
+use rustyline::{Config, Editor, ExternalPrinter};
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::input::{unfit_line, unreadable};
 use crate::lines_in::{self, Stdin, Unfit, read_line, skip_line};
 use crate::screen::Screen;
+#[cfg(unix)]
 use crate::suspend::Suspend;
 use crate::teletype::Teletype;
 use crate::terminal;
@@ -140,6 +143,7 @@ impl Prompt {
 fn editor() -> Option<(Editor<(), DefaultHistory>, Screen)> {
     let config = Config::builder().bracketed_paste(false).build();
     let mut editor = Editor::<(), DefaultHistory>::with_config(config).ok()?;
+    #[cfg(unix)]
     editor.bind_sequence(Suspend::key(), EventHandler::Conditional(Box::new(Suspend::new().ok()?)));
     let printer: Box<dyn ExternalPrinter + Send> = Box::new(editor.create_external_printer().ok()?);
     let screen = Screen::above_prompt(printer).ok()?;
@@ -160,9 +164,9 @@ fn edited(editor: &mut Editor<(), DefaultHistory>, question: &str) -> PromptInpu
                 PromptInput::Text(text)
             }
             Err(ReadlineError::Signal(Signal::Resize)) => continue,
-            Err(ReadlineError::Interrupted | ReadlineError::Signal(Signal::Interrupt)) => {
-                PromptInput::Interrupted
-            }
+            #[cfg(unix)]
+            Err(ReadlineError::Signal(Signal::Interrupt)) => PromptInput::Interrupted,
+            Err(ReadlineError::Interrupted) => PromptInput::Interrupted,
             Err(ReadlineError::Eof) => PromptInput::End,
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 PromptInput::Refused(format!(

@@ -25,15 +25,15 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    Access, AtFlags, Mode, OFlags, PROC_SUPER_MAGIC, RenameFlags, XattrFlags, accessat, fchmod,
-    fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, linkat, openat, renameat, renameat_with,
-    statat, statfs, unlinkat,
+    Access, AtFlags, Mode, OFlags, RenameFlags, XattrFlags, accessat, fchmod, fgetxattr,
+    flistxattr, fremovexattr, fsetxattr, fstat, linkat, openat, renameat, renameat_with, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::failure::{Code, Failure};
-use crate::folder::{OpenFolder, Owner, parent};
+use crate::folder::{OpenFolder, Owner, mode_of, parent};
 
 /// As many symbolic links as Linux follows.
 const LINKS_MAX: usize = 40;
@@ -291,7 +291,7 @@ impl RealPath {
                 }
                 Err(error) => return Err(error.into()),
             };
-            if statfs(parent(&path))?.f_type == PROC_SUPER_MAGIC {
+            if is_of_processes(parent(&path))? {
                 return Ok(None);
             }
             if !Owner::of(&link).is_ours_or_root() {
@@ -331,11 +331,29 @@ impl RealPath {
         if old.lend(&beside.file)? {
             return Ok(Writing(ReplaceWay::Replace(beside)));
         }
-        fchmod(&beside.file, Mode::from_raw_mode(UNFINISHED_MODE))?;
+        fchmod(&beside.file, mode_of(UNFINISHED_MODE))?;
         let old = old.writable(&beside.folder, &name)?;
         Ok(Writing(ReplaceWay::InPlace { beside, old }))
     }
 }
+
+/// Whether links there lead to what processes have open.
+fn is_of_processes(folder: &Path) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    return Ok(rustix::fs::statfs(folder)?.f_type == rustix::fs::PROC_SUPER_MAGIC);
+    // Elsewhere /dev/fd has no links, but what is open itself.
+    #[cfg(not(target_os = "linux"))]
+    return Ok(folder.starts_with("/proc"));
+}
+
+/// To look at a file, whether or not we may read it, where a system has that.
+const LOOK: OFlags = {
+    #[cfg(target_os = "linux")]
+    const ONLY: OFlags = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    const ONLY: OFlags = OFlags::NONBLOCK;
+    ONLY
+};
 
 /// A regular file that is to be replaced.
 struct Old {
@@ -347,7 +365,7 @@ struct Old {
 impl Old {
     fn find(folder: &OpenFolder, name: &OsStr) -> Result<Option<Self>, ReplaceError> {
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let handle = match openat(folder, name, flags | OFlags::PATH, Mode::empty()) {
+        let handle = match openat(folder, name, flags | LOOK, Mode::empty()) {
             Ok(handle) => File::from(handle),
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -391,7 +409,7 @@ impl Old {
             Err(error) => return Err(error.into()),
         }
         // Last: an access list sets the group's bits, and a new owner takes some away.
-        fchmod(new, Mode::from_raw_mode(self.metadata.mode() & MODE_BITS))?;
+        fchmod(new, mode_of(self.metadata.mode() & MODE_BITS))?;
         Ok(true)
     }
 
@@ -471,7 +489,7 @@ impl NewFile {
         let own_name = OsString::from(format!(".ddes-new-{number:016x}"));
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&folder, &own_name, flags, Mode::from_raw_mode(mode))?;
+        let file = openat(&folder, &own_name, flags, mode_of(mode))?;
         Ok(Self { folder, name: name.to_owned(), file: file.into(), own_name, has_own_name: true })
     }
 

@@ -1,16 +1,14 @@
 //! Where lines go: above the prompt of a terminal, plainly, or as JSON.
 
-use std::fs::File;
+#[cfg_attr(windows, path = "screen/borrowed_windows.rs")]
+mod borrowed;
+
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use ddes_wire::shown;
 use jiff::Timestamp;
-use rustix::stdio::dup2_stdin;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::ExternalPrinter;
 use serde_json::{Map, Value, json};
 
@@ -20,6 +18,8 @@ use crate::level::EventLevel;
 use crate::streams::{decorate, say_styled, to_stdout};
 use crate::teletype::Teletype;
 use crate::terminal;
+
+pub(crate) use borrowed::Borrowed;
 
 /// Raised when a field of a JSON line changes its meaning or goes.
 pub(crate) const SCHEMA_VERSION: u32 = 2;
@@ -205,30 +205,6 @@ impl Screen {
     }
 }
 
-/// The terminal of standard input, and its mode before the prompt.
-#[derive(Clone, Debug)]
-pub(crate) struct Borrowed {
-    terminal: Arc<OwnedFd>,
-    before: Termios,
-}
-
-impl Borrowed {
-    fn new() -> io::Result<Self> {
-        let terminal = io::stdin().as_fd().try_clone_to_owned()?;
-        Ok(Self { before: tcgetattr(&terminal)?, terminal: Arc::new(terminal) })
-    }
-
-    /// Takes the terminal from the prompt for good, and sets the mode that it had. The editor sets
-    /// its own mode on another thread, which may be about to: standard input leads to nothing by
-    /// then, so that nothing it does comes after this.
-    pub(crate) fn give_back(&self) {
-        let silenced = File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?));
-        terminal::restored(silenced);
-        let reset = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
-        terminal::restored(reset.map_err(io::Error::from));
-    }
-}
-
 /// A clock beyond the years that can be written shows the last, or the first, of them.
 pub(crate) fn time(now: SystemTime) -> Timestamp {
     let is_before = now < SystemTime::UNIX_EPOCH;
@@ -312,9 +288,6 @@ fn warn(loud: &str, rest: &str) {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-    use rustix::termios::LocalModes;
-
     use super::*;
 
     #[test]
@@ -334,24 +307,5 @@ mod tests {
         let line =
             Line::new("event", "two\nlines, \u{1b}[2J\u{202e}evil\u{200b}\u{e0041}\u{2028}\r end");
         assert_eq!(line.text(), "two\nlines, [2Jevil end");
-    }
-
-    #[test]
-    fn once_the_terminal_is_given_back_nothing_on_standard_input_sets_its_mode() {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
-        let master = openpt(flags).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let terminal = ioctl_tiocgptpeer(&master, flags).unwrap();
-        dup2_stdin(&terminal).unwrap();
-        let borrowed = Borrowed::new().unwrap();
-        let mut raw = borrowed.before.clone();
-        raw.make_raw();
-        tcsetattr(io::stdin(), OptionalActions::Now, &raw).unwrap();
-        assert!(!tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ICANON));
-        borrowed.give_back();
-        // As the editor's thread may, that was about to.
-        assert!(tcsetattr(io::stdin(), OptionalActions::Now, &raw).is_err());
-        assert!(tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ICANON));
     }
 }

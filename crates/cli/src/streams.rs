@@ -2,18 +2,13 @@
 //! is an error.
 
 use std::io::{self, Write};
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use ddes_wire::shown;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::stdio::{stderr, stdout};
 
-use crate::closed;
 use crate::unheard::may_be_unheard;
 
 /// What standard error did not take since it was last told, and questions on standard output.
@@ -39,9 +34,7 @@ pub(crate) fn decorate(text: &str) {
 
 /// Writes a text to standard error as it is.
 pub(crate) fn to_stderr(text: &str) -> io::Result<()> {
-    whole(&mut lock(&ERROR_IS_TORN), text.as_bytes(), |bytes| {
-        some(closed::is_error(), stderr(), bytes)
-    })
+    whole(&mut lock(&ERROR_IS_TORN), text.as_bytes(), error_output)
 }
 
 /// Says something on standard error. One that takes nothing ends nothing; how many lines it did not
@@ -84,10 +77,6 @@ pub(crate) fn within(patience: Duration, act: impl FnOnce() -> bool + Send + 'st
     spawned.is_ok() && when_done.recv_timeout(patience).unwrap_or(false)
 }
 
-fn output(bytes: &[u8]) -> io::Result<usize> {
-    some(closed::is_output(), stdout(), bytes)
-}
-
 fn lock(is_torn: &Mutex<bool>) -> MutexGuard<'_, bool> {
     is_torn.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -118,27 +107,68 @@ fn whole(
     Ok(())
 }
 
-/// Writes as much as goes at once. What does not block is waited for.
-fn some(is_closed: bool, stream: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    if is_closed {
-        return Err(Errno::BADF.into());
+#[cfg(unix)]
+use by_descriptor::{error_output, output};
+
+/// Writes to a descriptor as much as goes at once. What does not block is waited for.
+#[cfg(unix)]
+mod by_descriptor {
+    use std::io;
+    use std::os::fd::BorrowedFd;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::io::Errno;
+    use rustix::stdio::{stderr, stdout};
+
+    use crate::closed;
+
+    pub(super) fn output(bytes: &[u8]) -> io::Result<usize> {
+        some(closed::is_output(), stdout(), bytes)
     }
-    loop {
-        match rustix::io::write(stream, bytes) {
-            Ok(count) => return Ok(count),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => wait_for(stream)?,
-            Err(error) => return Err(error.into()),
+
+    pub(super) fn error_output(bytes: &[u8]) -> io::Result<usize> {
+        some(closed::is_error(), stderr(), bytes)
+    }
+
+    fn some(is_closed: bool, stream: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+        if is_closed {
+            return Err(Errno::BADF.into());
+        }
+        loop {
+            match rustix::io::write(stream, bytes) {
+                Ok(count) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait_for(stream)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn wait_for(stream: BorrowedFd<'_>) -> io::Result<()> {
+        match poll(&mut [PollFd::from_borrowed_fd(stream, PollFlags::OUT)], None) {
+            // Whatever it is, the next write tells.
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-fn wait_for(stream: BorrowedFd<'_>) -> io::Result<()> {
-    match poll(&mut [PollFd::from_borrowed_fd(stream, PollFlags::OUT)], None) {
-        // Whatever it is, the next write tells.
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// A console of Windows takes text, not bytes: the standard library converts it.
+#[cfg(windows)]
+fn output(bytes: &[u8]) -> io::Result<usize> {
+    all_of(&mut io::stdout(), bytes)
+}
+
+#[cfg(windows)]
+fn error_output(bytes: &[u8]) -> io::Result<usize> {
+    all_of(&mut io::stderr(), bytes)
+}
+
+#[cfg(windows)]
+fn all_of(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
+    stream.write_all(bytes)?;
+    stream.flush()?;
+    Ok(bytes.len())
 }
 
 #[cfg(test)]
@@ -157,7 +187,7 @@ mod tests {
                 let count = bytes.len().min(room).min(2);
                 room -= count;
                 taken.extend_from_slice(&bytes[..count]);
-                if count == 0 { Err(Errno::NOSPC.into()) } else { Ok(count) }
+                if count == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(count) }
             };
             assert_eq!(
                 whole(&mut is_torn, text.as_bytes(), write).is_ok(),

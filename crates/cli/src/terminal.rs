@@ -5,9 +5,8 @@ use std::io::{self, IsTerminal};
 
 use clap::builder::Styles;
 use clap::builder::styling::{AnsiColor, Style};
+#[cfg(unix)]
 use rustix::io::Errno;
-use rustix::stdio::stdout;
-use rustix::termios::tcgetwinsize;
 
 use crate::streams::say;
 
@@ -20,13 +19,22 @@ const WITHOUT_CURSOR: [&str; 5] = ["", "dumb", "emacs", "cons25", "unknown"];
 /// Whether a line can be edited and overwritten there; without it lines are read and written
 /// plainly.
 pub(crate) fn has_cursor() -> bool {
+    // A console of Windows can, and is not called by a name.
+    if cfg!(windows) {
+        return true;
+    }
     let name = env::var("TERM").unwrap_or_else(|_| String::new());
     !WITHOUT_CURSOR.iter().any(|without| name.eq_ignore_ascii_case(without))
 }
 
 /// As it is now: windows are resized.
 pub(crate) fn columns() -> usize {
-    let columns = tcgetwinsize(stdout()).map_or(0, |size| size.ws_col);
+    #[cfg(unix)]
+    let columns = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
+    #[cfg(unix)]
+    let columns = columns.map_or(0, |size| size.ws_col);
+    #[cfg(windows)]
+    let columns = crossterm::terminal::size().map_or(0, |(columns, _)| columns);
     usize::from(if columns == 0 { COLUMNS } else { columns })
 }
 
@@ -55,9 +63,15 @@ pub(crate) fn restored(outcome: io::Result<()>) {
 }
 
 /// Of a terminal that was hung up, and of standard input or output that is none any more.
+#[cfg(unix)]
 fn is_gone(error: &io::Error) -> bool {
     let gone = [Errno::IO, Errno::NXIO, Errno::NOTTY, Errno::PIPE];
     gone.iter().any(|gone| error.raw_os_error() == Some(gone.raw_os_error()))
+}
+
+#[cfg(windows)]
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// What is about to go wrong, or went wrong.
@@ -84,7 +98,7 @@ pub(crate) fn styled(stream: &impl IsTerminal, style: Style, text: &str) -> Stri
     if colours(stream) { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

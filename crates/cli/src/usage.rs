@@ -10,6 +10,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use crate::args::Cli;
+#[cfg(unix)]
 use crate::check::{NagiosState, say_to_nagios};
 use crate::failure::{Code, Failure};
 use crate::streams;
@@ -17,12 +18,48 @@ use crate::terminal;
 
 /// The command, or how the process ends without one.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    #[cfg(windows)]
+    refuse_absent(std::env::args_os().skip(1))?;
     let mut command = Cli::command();
     let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|mut matches| {
         refuse_two_questions(&mut command, &matches)?;
         Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
     });
     parsed.map_err(|error| report(&error))
+}
+
+/// The commands that need what this system does not have, or that serve those.
+#[cfg(windows)]
+const ABSENT: [&str; 14] = [
+    "serve",
+    "config",
+    "reload",
+    "link",
+    "ledger",
+    "authorize",
+    "top",
+    "tail",
+    "demo",
+    "lab",
+    "bench",
+    "calc",
+    "check",
+    "doctor",
+];
+
+/// Says of a command that is not there why.
+#[cfg(windows)]
+fn refuse_absent(mut arguments: impl Iterator<Item = OsString>) -> Result<(), ExitCode> {
+    let Some(command) = arguments.next().and_then(|first| first.into_string().ok()) else {
+        return Ok(());
+    };
+    if !ABSENT.contains(&&*command) {
+        return Ok(());
+    }
+    let failure = Failure::new(Code::Usage, format!("`ddes {command}` is not there on Windows"))
+        .cause("servers, their ledgers and what looks at them need Linux or macOS")
+        .next("ddes --help lists the commands of a client, which are here");
+    Err(failure.report(wants_json(arguments)))
 }
 
 /// `ddes check` asks one port. clap's own conflict would also count DDES_SERVER, which is set for
@@ -46,6 +83,7 @@ fn report(error: &clap::Error) -> ExitCode {
         return written
             .map_or_else(|error| Failure::output(&error).report(false), |()| ExitCode::SUCCESS);
     }
+    #[cfg(unix)]
     if is_nagios(std::env::args_os().skip(1)) {
         return say_to_nagios(NagiosState::Unknown, failure(error).what(), "");
     }
@@ -98,6 +136,7 @@ fn of_variable(error: &clap::Error) -> Option<String> {
 }
 
 /// Whether Nagios reads it: a command line that is wrong says nothing about the server.
+#[cfg(unix)]
 fn is_nagios(mut arguments: impl Iterator<Item = OsString>) -> bool {
     arguments.next().is_some_and(|first| first == "check")
         && arguments.any(|argument| argument == "--nagios")

@@ -44,6 +44,14 @@ pub(crate) fn signer(home: &Home, args: &IdentityArgs, quiet: bool) -> Result<Si
     }
 }
 
+/// Opened by its name: a number alone would have to be trusted to be open.
+fn inherited(descriptor: u32) -> io::Result<File> {
+    if cfg!(windows) {
+        return Err(io::Error::other("this system passes no open files by numbers"));
+    }
+    File::open(format!("/dev/fd/{descriptor}"))
+}
+
 /// From the file descriptor, or asked for on the terminal without showing it.
 fn passphrase(descriptor: Option<u32>, path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let unreadable = |error: io::Error| Failure::system("cannot read the passphrase", &error);
@@ -63,8 +71,7 @@ fn passphrase(descriptor: Option<u32>, path: &Path) -> Result<Zeroizing<Vec<u8>>
         return Ok(Zeroizing::new(text.into_bytes()));
     };
     let mut text = Zeroizing::new(Vec::new());
-    // Opened by its name: a number alone would have to be trusted to be open.
-    let file = File::open(format!("/dev/fd/{descriptor}")).map_err(unreadable)?;
+    let file = inherited(descriptor).map_err(unreadable)?;
     file.take(PASSPHRASE_BYTES_MAX + 1).read_to_end(&mut text).map_err(unreadable)?;
     if text.len() as u64 > PASSPHRASE_BYTES_MAX {
         let what = format!("the passphrase has more than {PASSPHRASE_BYTES_MAX} bytes");

@@ -1,21 +1,23 @@
 //! Whose identity a client has, and which keys its server may have, as people name them: names,
 //! paths, fingerprints and lines. A program says these in a configuration or in its arguments.
 
+#[cfg_attr(windows, path = "credentials/files_windows.rs")]
+mod files;
+
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ddes_identity::{
     FILE_BYTES_MAX, KeyFileError, KnownServers, LineError, PublicKey, ServerAddress, read_private,
     read_public,
 };
-use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
 use crate::class::FailureClass;
 use crate::signer::Signer;
+pub use files::open_at_once;
+use files::mode_open_to_others;
 
 /// The identity that is used where none is named.
 pub const DEFAULT_IDENTITY: &str = "default";
@@ -206,8 +208,7 @@ pub fn identity_file(path: &Path, passphrase: Option<&[u8]>) -> Result<Signer, C
 
 fn private_file(path: &Path, passphrase: Option<&[u8]>) -> Result<Signer, CredentialError> {
     let file = open_at_once(path).map_err(|error| unusable(path, error))?;
-    let mode = file.metadata().map_err(|error| unusable(path, error))?.mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if let Some(mode) = mode_open_to_others(&file).map_err(|error| unusable(path, error))? {
         return Err(CredentialError::Open { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
@@ -279,20 +280,6 @@ pub fn fingerprint(text: &str) -> Option<String> {
         && digits.bytes().all(is_digit)
         && digits.ends_with(|last| "AEIMQUYcgkosw048".contains(last));
     is_whole.then(|| format!("SHA256:{digits}"))
-}
-
-/// Opens a file for reading without waiting for anything: whoever owns a home could put a pipe in
-/// it, for which root would wait for ever. What lies in /dev is named on purpose, as /dev/fd/3 is.
-pub fn open_at_once(path: &Path) -> io::Result<File> {
-    if path.starts_with("/dev") {
-        return File::open(path);
-    }
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if file.metadata()?.file_type().is_fifo() {
-        return Err(io::Error::other("it is a pipe"));
-    }
-    Ok(file)
 }
 
 /// A file of at most so many bytes: a part of a list must not pass as the whole.

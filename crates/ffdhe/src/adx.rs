@@ -1,6 +1,6 @@
 //! Products of 512-bit blocks with MULX, ADCX and ADOX: two carry chains at once, which the
-//! compiler does not generate, and the running sum in eight registers. One of the crate's two files
-//! with `unsafe`.
+//! compiler does not generate, and the running sum in eight registers. One of the crate's
+//! three files with `unsafe`.
 
 #![allow(
     unsafe_code,
@@ -10,15 +10,11 @@
 
 use core::arch::asm;
 
+use crate::modulus64::{BLOCK_LIMBS, LimbBlock};
+
 /// Proof that the processor has BMI2 and ADX.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Adx(());
-
-/// Limbs of a block.
-pub(super) const BLOCK_LIMBS: usize = 8;
-
-/// A block of 512 bits, the lowest limb first.
-pub(super) type LimbBlock = [u64; BLOCK_LIMBS];
 
 /// `sum += rdx·block`, the sum in registers and the block at rdi. `first` and `done` have the
 /// lowest limb to themselves: before, with OF as carry to the next limb, and once it is complete.

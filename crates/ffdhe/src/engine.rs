@@ -1,5 +1,6 @@
-//! Chooses the engine for a modulus: IFMA if the processor has it, 64-bit limbs otherwise, and
-//! crypto-bigint for lengths that neither supports.
+//! Chooses the engine for a modulus: IFMA if the processor has it, 64-bit limbs otherwise, in
+//! blocks where there is assembly for them, and crypto-bigint for lengths that none of them
+//! supports.
 
 use std::sync::OnceLock;
 
@@ -10,6 +11,8 @@ use zeroize::{Zeroize, Zeroizing, zeroize_stack};
 use crate::field::{Comb, PrimeField, power};
 #[cfg(target_arch = "x86_64")]
 use crate::modulus52::Modulus52;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use crate::modulus64::BlockArithmetic;
 use crate::modulus64::Modulus64;
 
 /// A choice of engine, for tests and measurements.
@@ -19,6 +22,8 @@ pub enum EngineKind {
     Ifma,
     /// 64-bit limbs with MULX, ADCX and ADOX.
     Adx,
+    /// 64-bit limbs in blocks, in assembly for aarch64.
+    A64,
     /// 64-bit limbs, on any processor.
     Portable,
     /// The crypto-bigint crate, to which tests compare the others.
@@ -28,7 +33,17 @@ pub enum EngineKind {
 impl EngineKind {
     /// The engines for the groups of RFC 7919, the fastest first. A group takes the first that the
     /// processor has: see [`Group::with_engine`](crate::Group::with_engine).
-    pub const BY_SPEED: [Self; 3] = [Self::Ifma, Self::Adx, Self::Portable];
+    pub const BY_SPEED: [Self; 4] = [Self::Ifma, Self::Adx, Self::A64, Self::Portable];
+
+    /// The kind that has [`BlockArithmetic`] on this processor, if one has.
+    fn of_blocks() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        return BlockArithmetic::detect().map(|_| Self::Adx);
+        #[cfg(target_arch = "aarch64")]
+        return BlockArithmetic::detect().map(|_| Self::A64);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return None;
+    }
 }
 
 /// Upper bound on the stack of an exponentiation, in bytes: a table of 16 numbers, and the numbers
@@ -57,17 +72,17 @@ impl GroupEngine {
             (EngineKind::Ifma, 2049..=3072) => boxed(Modulus52::<8, 60>::new(p)?, generator),
             #[cfg(target_arch = "x86_64")]
             (EngineKind::Ifma, 3073..=4096) => boxed(Modulus52::<10, 80>::new(p)?, generator),
-            (EngineKind::Adx, _) if !has_adx() => None,
-            (EngineKind::Adx | EngineKind::Portable, 2..=2048) => {
-                boxed(Modulus64::<32>::new(p, kind == EngineKind::Adx)?, generator)
+            (EngineKind::Ifma, _) => None,
+            (EngineKind::Adx | EngineKind::A64, _) if EngineKind::of_blocks() != Some(kind) => None,
+            (EngineKind::Adx | EngineKind::A64 | EngineKind::Portable, bits) => {
+                let blocks = kind != EngineKind::Portable;
+                match bits {
+                    2..=2048 => boxed(Modulus64::<32>::new(p, blocks)?, generator),
+                    2049..=3072 => boxed(Modulus64::<48>::new(p, blocks)?, generator),
+                    3073..=4096 => boxed(Modulus64::<64>::new(p, blocks)?, generator),
+                    _ => None,
+                }
             }
-            (EngineKind::Adx | EngineKind::Portable, 2049..=3072) => {
-                boxed(Modulus64::<48>::new(p, kind == EngineKind::Adx)?, generator)
-            }
-            (EngineKind::Adx | EngineKind::Portable, 3073..=4096) => {
-                boxed(Modulus64::<64>::new(p, kind == EngineKind::Adx)?, generator)
-            }
-            (EngineKind::Ifma | EngineKind::Adx | EngineKind::Portable, _) => None,
         }
     }
 
@@ -84,13 +99,6 @@ impl GroupEngine {
         zeroize_stack::<STACK_BYTES>();
         power
     }
-}
-
-fn has_adx() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return crate::adx::Adx::detect().is_some();
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
 }
 
 trait Exponentiation {

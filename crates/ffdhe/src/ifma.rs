@@ -1,4 +1,4 @@
-//! Montgomery arithmetic on 52-bit limbs with AVX-512 IFMA instructions. One of the crate's two
+//! Montgomery arithmetic on 52-bit limbs with AVX-512 IFMA instructions. One of the crate's three
 //! files with `unsafe`.
 //!
 //! `V` vectors of 8 limbs, of which the first `K` are used: R = 2^(52·K). p has at most 52·K - 3

@@ -8,6 +8,8 @@
 //! Exponentiations with a private key take constant time over the exponent's fixed length. What is
 //! received is public, and is checked in variable time before any exponentiation with a secret.
 
+#[cfg(target_arch = "aarch64")]
+mod a64;
 #[cfg(target_arch = "x86_64")]
 mod adx;
 mod engine;

@@ -1,10 +1,12 @@
-//! The engine for any processor, with 64-bit limbs.
+//! The engine for any processor, with 64-bit limbs; in blocks where there is assembly for them.
 
 use crypto_bigint::{BoxedUint, NonZero, Odd};
 use zeroize::Zeroizing;
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) use crate::a64::A64 as BlockArithmetic;
 #[cfg(target_arch = "x86_64")]
-use crate::adx::{Adx, BLOCK_LIMBS, LimbBlock};
+pub(crate) use crate::adx::Adx as BlockArithmetic;
 use crate::field::{PrimeField, mask};
 
 /// An odd modulus of at most 64·N bits. R = 2^(64·N); numbers are below p.
@@ -17,15 +19,19 @@ pub(crate) struct Modulus64<const N: usize> {
     r_squared: [u64; N],
     unit: [u64; N],
     bytes: usize,
-    /// Multiplication by blocks, if the processor has ADX and it is requested.
-    #[cfg(target_arch = "x86_64")]
-    adx: Option<Adx>,
+    /// Multiplication by blocks, if the processor has the instructions and it is requested.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    blocks: Option<BlockArithmetic>,
 }
 
 impl<const N: usize> Modulus64<N> {
-    /// The arithmetic modulo p; `None` if p is too long. `adx`: use MULX, ADCX and ADOX if the
-    /// processor has them.
-    pub(crate) fn new(p: &Odd<BoxedUint>, adx: bool) -> Option<Self> {
+    /// The arithmetic modulo p; `None` if p is too long. `blocks`: multiply by blocks if the
+    /// processor has the instructions.
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        allow(unused_variables, reason = "there is no assembly for this processor")
+    )]
+    pub(crate) fn new(p: &Odd<BoxedUint>, blocks: bool) -> Option<Self> {
         let bits = p.as_ref().bit_width_vartime() as usize;
         if bits > 64 * N {
             return None;
@@ -49,8 +55,8 @@ impl<const N: usize> Modulus64<N> {
             r_squared: power_of_two(128 * N)?,
             unit: from_be_bytes(&[1]),
             bytes: bits.div_ceil(8),
-            #[cfg(target_arch = "x86_64")]
-            adx: Adx::detect().filter(|_| adx),
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            blocks: BlockArithmetic::detect().filter(|_| blocks),
         })
     }
 }
@@ -122,50 +128,62 @@ impl<const N: usize> Modulus64<N> {
     }
 }
 
+/// Limbs of a block.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) const BLOCK_LIMBS: usize = 8;
+
+/// A block of 512 bits, the lowest limb first.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) type LimbBlock = [u64; BLOCK_LIMBS];
+
 /// Blocks of the longest product before its reduction, of 4096-bit numbers.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 const PRODUCT_BLOCKS_MAX: usize = 2 * 4096 / 64 / BLOCK_LIMBS;
 
 /// Multiplication by blocks of eight limbs.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 impl<const N: usize> Modulus64<N> {
     const BLOCKS: usize = {
         assert!(N.is_multiple_of(BLOCK_LIMBS) && 2 * N <= PRODUCT_BLOCKS_MAX * BLOCK_LIMBS);
         N / BLOCK_LIMBS
     };
 
-    fn mul_blocks(&self, adx: Adx, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
+    fn mul_blocks(&self, by: BlockArithmetic, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
         let mut product = [[0; BLOCK_LIMBS]; PRODUCT_BLOCKS_MAX];
         let (a, b) = (a.as_chunks().0, b.as_chunks().0);
         for (i, b) in b.iter().enumerate() {
             let (sum, above) = product[i..].split_at_mut(Self::BLOCKS);
-            adx.add_product(sum, a, b, &mut above[0]);
+            by.add_product(sum, a, b, &mut above[0]);
         }
-        self.reduce_blocks(adx, &mut product)
+        self.reduce_blocks(by, &mut product)
     }
 
     /// Adds each product of two different limbs once, doubles the sum, and adds the squares.
-    fn square_blocks(&self, adx: Adx, a: &[u64; N]) -> [u64; N] {
+    fn square_blocks(&self, by: BlockArithmetic, a: &[u64; N]) -> [u64; N] {
         let mut product = [[0; BLOCK_LIMBS]; PRODUCT_BLOCKS_MAX];
         let blocks = a.as_chunks().0;
         for (i, block) in blocks.iter().enumerate() {
             let (sum, above) = product[2 * i..].split_at_mut(Self::BLOCKS - i);
-            adx.add_triangle(&mut sum[0], block, &mut above[0]);
-            adx.add_product(&mut sum[1..], &blocks[i + 1..], block, &mut above[0]);
+            by.add_triangle(&mut sum[0], block, &mut above[0]);
+            by.add_product(&mut sum[1..], &blocks[i + 1..], block, &mut above[0]);
         }
-        adx.double_and_add_squares(&mut product[..2 * Self::BLOCKS], blocks);
-        self.reduce_blocks(adx, &mut product)
+        by.double_and_add_squares(&mut product[..2 * Self::BLOCKS], blocks);
+        self.reduce_blocks(by, &mut product)
     }
 
     /// Adds, for each low block, the multiple of p that clears it.
-    fn reduce_blocks(&self, adx: Adx, product: &mut [LimbBlock; PRODUCT_BLOCKS_MAX]) -> [u64; N] {
+    fn reduce_blocks(
+        &self,
+        by: BlockArithmetic,
+        product: &mut [LimbBlock; PRODUCT_BLOCKS_MAX],
+    ) -> [u64; N] {
         let (p0, p) = self.p.as_chunks().0.split_at(1);
         let (mut carries, mut top) = ([0; BLOCK_LIMBS], 0);
         for i in 0..Self::BLOCKS {
             let (sum, above) = product[i..].split_at_mut(Self::BLOCKS);
             let (factor, sum) = sum.split_at_mut(1);
-            adx.clear(&mut factor[0], &p0[0], self.k0, &mut carries);
-            adx.add_product(sum, p, &factor[0], &mut carries);
+            by.clear(&mut factor[0], &p0[0], self.k0, &mut carries);
+            by.add_product(sum, p, &factor[0], &mut carries);
             for (limb, carry) in above[0].iter_mut().zip(carries) {
                 let (sum, first) = limb.overflowing_add(carry);
                 let (sum, second) = sum.overflowing_add(top);
@@ -187,9 +205,9 @@ impl<const N: usize> PrimeField for Modulus64<N> {
     /// Koç, Acar and Kaliski's FIPS, column by column ("Analyzing and comparing Montgomery
     /// multiplication algorithms", 1996).
     fn mul(&self, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(adx) = self.adx {
-            return self.mul_blocks(adx, a, b);
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if let Some(by) = self.blocks {
+            return self.mul_blocks(by, a, b);
         }
         self.reduce(|column, k| {
             for i in k.saturating_sub(N - 1)..=k.min(N - 1) {
@@ -200,9 +218,9 @@ impl<const N: usize> PrimeField for Modulus64<N> {
 
     /// Adds each product of two different limbs once, and doubles it.
     fn square(&self, a: &[u64; N]) -> [u64; N] {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(adx) = self.adx {
-            return self.square_blocks(adx, a);
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if let Some(by) = self.blocks {
+            return self.square_blocks(by, a);
         }
         self.reduce(|column, k| {
             let mut twice = Column::default();
@@ -264,7 +282,7 @@ fn from_be_bytes<const N: usize>(bytes: &[u8]) -> [u64; N] {
     limbs
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod tests {
     use super::*;
 
@@ -287,7 +305,7 @@ mod tests {
             let mut p = vec![0xff; 8 * N];
             p[8 * N - 4..].copy_from_slice(&u32::to_be_bytes(odd));
             let p = Odd::new(BoxedUint::from_be_slice_vartime(&p)).unwrap();
-            let [columns, blocks] = [false, true].map(|adx| Modulus64::<N>::new(&p, adx).unwrap());
+            let [columns, blocks] = [false, true].map(|by| Modulus64::<N>::new(&p, by).unwrap());
             for bits in 0..1 << 11 {
                 let (a, b): ([u64; N], [u64; N]) =
                     (pattern(bits), pattern(bits.wrapping_mul(0x2d3)));

@@ -29,8 +29,10 @@ impl Dice {
 
 fn engines(group: &Group) -> Vec<(EngineKind, Group)> {
     // Where the processor lacks IFMA or ADX there are fewer engines to hold to the oracle.
-    let kinds = [EngineKind::Ifma, EngineKind::Adx, EngineKind::Portable];
-    kinds.into_iter().filter_map(|kind| Some((kind, group.with_engine(kind)?))).collect()
+    EngineKind::BY_SPEED
+        .into_iter()
+        .filter_map(|kind| Some((kind, group.with_engine(kind)?)))
+        .collect()
 }
 
 fn public(group: &Group, entropy: &[u8]) -> Vec<u8> {

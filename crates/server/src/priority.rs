@@ -3,13 +3,14 @@
 use crate::slice;
 
 /// The nice value of threads that compute. Each step is worth about a quarter of processor time.
+#[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
 /// Lets traffic have the processor before the calling thread, and before the threads that it
-/// starts.
+/// starts. Only Linux has a nice value for each thread: elsewhere this does nothing.
 pub fn behind_traffic() {
-    let thread = rustix::thread::gettid();
-    may_be_refused(rustix::process::setpriority_process(Some(thread), NICE));
+    #[cfg(target_os = "linux")]
+    may_be_refused(rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE));
 }
 
 /// Lets the calling thread run as soon as it wakes up.
@@ -24,7 +25,7 @@ fn may_be_refused<E>(asked: Result<(), E>) {
     asked.unwrap_or(());
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

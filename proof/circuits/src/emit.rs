@@ -10,6 +10,7 @@ pub fn source(circuits: &[Circuit; 8]) -> String {
     let zeros: Vec<_> = (0..8).map(|sbox| of_zero(sbox).to_string()).collect();
     let mut text = format!(
         "//! S1 to S8 with gates of two inputs, {:.2} on average: `S(x) ^ S(0)`. Written by `cargo xtask circuits write`.\n\n\
+         use super::lane::GateLane;\n\n\
          /// `S(0)` of each, which these circuits leave out; the first output is the most significant bit.\n\
          pub(super) const OF_ZERO: [u8; 8] = [{}];\n",
         average(circuits),
@@ -17,7 +18,7 @@ pub fn source(circuits: &[Circuit; 8]) -> String {
     );
     for (number, circuit) in (1..).zip(circuits) {
         text += &format!(
-            "\n/// S{number}, {} gates.\n#[inline(always)]\npub(super) fn s{number}([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {{\n{}}}\n",
+            "\n/// S{number}, {} gates.\n#[inline(always)]\npub(super) fn s{number}<G: GateLane>([w0, w1, w2, w3, w4, w5]: [G; 6]) -> [G; 4] {{\n{}}}\n",
             circuit.gates.len(),
             two(circuit),
         );

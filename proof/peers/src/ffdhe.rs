@@ -27,6 +27,7 @@ pub(crate) fn measure(name: NamedGroup, openssl_name: &str, time: Duration) -> R
     for (kind, engine) in [
         (EngineKind::Ifma, "ours, AVX-512 IFMA"),
         (EngineKind::Adx, "ours, MULX and ADX"),
+        (EngineKind::A64, "ours, A64"),
         (EngineKind::Portable, "ours, portable"),
         (EngineKind::Oracle, "crypto-bigint"),
     ] {

@@ -48,9 +48,12 @@ struct Sample {
 }
 
 pub(crate) fn ffdhe(samples: usize) -> Result<(), String> {
-    for (kind, name) in
-        [(EngineKind::Ifma, "IFMA"), (EngineKind::Adx, "ADX"), (EngineKind::Portable, "portable")]
-    {
+    for (kind, name) in [
+        (EngineKind::Ifma, "IFMA"),
+        (EngineKind::Adx, "ADX"),
+        (EngineKind::A64, "A64"),
+        (EngineKind::Portable, "portable"),
+    ] {
         let Some(group) = Group::named(NamedGroup::Ffdhe2048).with_engine(kind) else { continue };
         let exponent = |secret: &Secret| Ok(Exponent::from_entropy(&group, secret));
         let peer = Exponent::from_entropy(&group, &[9; 64]).public_value();

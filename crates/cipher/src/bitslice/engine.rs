@@ -1,6 +1,13 @@
 //! Chooses the lanes for a processor.
 
+#![cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(unused_variables, reason = "where there is one engine, it need not be asked which")
+)]
+
 use super::lane::Lane;
+#[cfg(target_arch = "aarch64")]
+use super::neon::Neon;
 use super::schedule::PassDirection;
 use crate::Block;
 
@@ -9,6 +16,8 @@ use crate::Block;
 pub enum Engine {
     /// Lanes of 64 bits, on any processor.
     Portable,
+    /// Lanes of 128 bits, with NEON, which every aarch64 processor has.
+    Neon,
     /// Lanes of 256 bits, with AVX2.
     Avx2,
     /// Lanes of 256 bits with three-input gates, with AVX-512 VL: the fastest for up to 256 blocks.
@@ -40,24 +49,31 @@ impl Pass {
 
 impl Engine {
     /// All engines, the widest last.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512Vl, Self::Avx512];
+    pub const ALL: [Self; 5] =
+        [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512Vl, Self::Avx512];
 
     /// Whether this processor has the instructions.
     pub fn is_available(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return match self {
             Self::Portable => true,
+            Self::Neon => false,
             Self::Avx2 => super::x86::Avx2::detect().is_some(),
             Self::Avx512Vl | Self::Avx512 => super::x86::Avx512::detect().is_some(),
         };
         #[cfg(not(target_arch = "x86_64"))]
-        return self == Self::Portable;
+        return match self {
+            Self::Portable => true,
+            Self::Neon => cfg!(target_arch = "aarch64"),
+            Self::Avx2 | Self::Avx512Vl | Self::Avx512 => false,
+        };
     }
 
     /// Blocks of one batch.
     pub fn blocks(self) -> usize {
         match self {
             Self::Portable => 64,
+            Self::Neon => 128,
             Self::Avx2 | Self::Avx512Vl => 256,
             Self::Avx512 => 512,
         }
@@ -73,7 +89,9 @@ impl Engine {
         if Self::Avx512.is_available() {
             return if count <= Self::Avx512Vl.blocks() { Self::Avx512Vl } else { Self::Avx512 };
         }
-        if Self::Avx2.is_available() { Self::Avx2 } else { Self::Portable }
+        let narrower = [Self::Avx2, Self::Neon].into_iter().find(|engine| engine.is_available());
+        // Every processor has it.
+        narrower.unwrap_or(Self::Portable)
     }
 }
 
@@ -82,7 +100,7 @@ impl Engine {
 pub(crate) fn run(engine: Engine, passes: &[Pass], blocks: &mut [Block]) {
     #[cfg(target_arch = "x86_64")]
     match engine {
-        Engine::Portable => {}
+        Engine::Portable | Engine::Neon => {}
         Engine::Avx2 => {
             if let Some(avx2) = super::x86::Avx2::detect() {
                 return avx2.blocks(passes, blocks);
@@ -99,6 +117,10 @@ pub(crate) fn run(engine: Engine, passes: &[Pass], blocks: &mut [Block]) {
             }
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    if engine == Engine::Neon {
+        return super::blocks::<Neon>(passes, blocks);
+    }
     super::blocks::<u64>(passes, blocks);
 }
 
@@ -106,7 +128,7 @@ pub(crate) fn run(engine: Engine, passes: &[Pass], blocks: &mut [Block]) {
 pub(crate) fn run_counters(engine: Engine, passes: &[Pass], first: u64, blocks: &mut [Block]) {
     #[cfg(target_arch = "x86_64")]
     match engine {
-        Engine::Portable => {}
+        Engine::Portable | Engine::Neon => {}
         Engine::Avx2 => {
             if let Some(avx2) = super::x86::Avx2::detect() {
                 return avx2.counters(passes, first, blocks);
@@ -123,6 +145,10 @@ pub(crate) fn run_counters(engine: Engine, passes: &[Pass], first: u64, blocks: 
             }
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    if engine == Engine::Neon {
+        return super::counters::<Neon>(passes, first, blocks);
+    }
     super::counters::<u64>(passes, first, blocks);
 }
 
@@ -136,7 +162,7 @@ pub(super) trait LaneWork {
 pub(super) fn dispatch(engine: Engine, work: impl LaneWork) {
     #[cfg(target_arch = "x86_64")]
     match engine {
-        Engine::Portable => {}
+        Engine::Portable | Engine::Neon => {}
         Engine::Avx2 => {
             if let Some(avx2) = super::x86::Avx2::detect() {
                 return avx2.work(work);
@@ -153,18 +179,31 @@ pub(super) fn dispatch(engine: Engine, work: impl LaneWork) {
             }
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    if engine == Engine::Neon {
+        return work.on::<Neon>();
+    }
     work.on::<u64>();
 }
 
 #[cfg(test)]
-#[cfg(target_arch = "x86_64")]
 mod tests {
     extern crate std;
 
     use super::*;
 
+    #[cfg(not(target_arch = "x86_64"))]
+    #[test]
+    fn the_widest_lanes_of_this_processor_are_taken() {
+        let widest = if cfg!(target_arch = "aarch64") { Engine::Neon } else { Engine::Portable };
+        for count in [1, 64, 65, 512] {
+            assert_eq!(Engine::best(count), widest, "{count} blocks");
+        }
+    }
+
     /// Speed alone: every engine gives the same blocks. So nothing but this would tell that the
     /// portable one is always taken.
+    #[cfg(target_arch = "x86_64")]
     #[test]
     fn the_quickest_engine_of_this_processor_is_taken() {
         let avx512 =

@@ -1,6 +1,6 @@
 //! The lanes of bits on which the core computes.
 
-use core::ops::Range;
+use core::ops::{BitAnd, BitOr, BitXor, Not, Range};
 
 use super::schedule::{KEY_LANES, PassDirection};
 use super::{Half, each_round_of_gates, part_of_gates, rounds_of_gates, sboxes_of_gates};
@@ -62,6 +62,20 @@ pub(super) trait Lane: Copy {
     /// Whether it has ones only.
     fn is_full(self) -> bool;
 }
+
+/// A lane with the gates of two.rs' circuits as operators. The compiler makes their rounds; the
+/// lanes of x86.rs have rounds in assembly.
+pub(super) trait GateLane:
+    Copy
+    + BitAnd<Output = Self>
+    + BitOr<Output = Self>
+    + BitXor<Output = Self>
+    + Not<Output = Self>
+    + From<u64>
+{
+}
+
+impl GateLane for u64 {}
 
 /// The portable lane: a single word.
 impl Lane for u64 {

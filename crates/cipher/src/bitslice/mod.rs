@@ -7,6 +7,8 @@
 
 mod engine;
 mod lane;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod part_of_three;
 #[cfg(target_arch = "x86_64")]
@@ -37,7 +39,7 @@ pub use engine::Engine;
 pub(crate) use engine::{Pass, run, run_counters};
 pub use search::{KeyBlocks, KeySearch, KeySpace, Passes, SearchDirection};
 
-use lane::Lane;
+use lane::{GateLane, Lane};
 use schedule::{
     COMPLEMENT, E, FINAL, HALF, INITIAL, KEY_LANES, KEY_ORDER, KEY_PLACES, P_INVERSE,
     PassDirection, WINDOW, WINDOWS, Windows,
@@ -187,11 +189,12 @@ fn unslice<L: Lane>(halves: [&Half<L>; 2], lanes: &mut [L; 64], batch: &mut [Blo
     }
 }
 
-/// Sixteen rounds on words, compiled from the gates.
+/// Sixteen rounds, compiled from the gates. A key lane is a word for all words of a lane, or a
+/// lane.
 #[inline(always)]
-fn rounds_of_gates(
-    [left, right]: [&mut Half<u64>; 2],
-    keys: &[u64; KEY_LANES],
+fn rounds_of_gates<G: GateLane, K: Copy + Into<G>>(
+    [left, right]: [&mut Half<G>; 2],
+    keys: &[K; KEY_LANES],
     direction: PassDirection,
 ) {
     for [even, odd] in WINDOWS[direction as usize].as_chunks().0 {
@@ -201,9 +204,9 @@ fn rounds_of_gates(
 }
 
 /// Some of the sixteen rounds.
-fn each_round_of_gates(
-    [mut left, mut right]: [&mut Half<u64>; 2],
-    keys: &[u64; KEY_LANES],
+fn each_round_of_gates<G: GateLane>(
+    [mut left, mut right]: [&mut Half<G>; 2],
+    keys: &[G; KEY_LANES],
     (direction, rounds): (PassDirection, Range<usize>),
 ) {
     for windows in WINDOWS[direction as usize].iter().take(rounds.end).skip(rounds.start) {
@@ -214,11 +217,17 @@ fn each_round_of_gates(
 
 /// `left ^= P(S(E(right) ^ K))`.
 #[inline(always)]
-fn round(left: &mut Half<u64>, right: &Half<u64>, keys: &[u64; KEY_LANES], windows: Windows) {
+fn round<G: GateLane, K: Copy + Into<G>>(
+    left: &mut Half<G>,
+    right: &Half<G>,
+    keys: &[K; KEY_LANES],
+    windows: Windows,
+) {
     let keys = key_windows(keys, windows);
-    let mut add = |n: usize, outputs: [u64; 4]| {
+    let mut add = |n: usize, outputs: [G; 4]| {
         for (i, bit) in outputs.into_iter().enumerate() {
-            left[P_INVERSE[4 * n + i]] ^= bit;
+            let to = P_INVERSE[4 * n + i];
+            left[to] = left[to] ^ bit;
         }
         // Without it the compiler loads the next S-boxes' inputs early, and spills.
         compiler_fence(Ordering::SeqCst);
@@ -234,14 +243,14 @@ fn round(left: &mut Half<u64>, right: &Half<u64>, keys: &[u64; KEY_LANES], windo
 }
 
 /// Part of a round: see [`Lane::part`]. The compiler leaves out what no output needs.
-fn part_of_gates(
-    [old, read]: [&Half<u64>; 2],
-    new: &mut Half<u64>,
-    keys: &[u64; KEY_LANES],
+fn part_of_gates<G: GateLane>(
+    [old, read]: [&Half<G>; 2],
+    new: &mut Half<G>,
+    keys: &[G; KEY_LANES],
     (direction, round): (PassDirection, usize),
 ) {
     let keys = key_windows(keys, WINDOWS[direction as usize][round]);
-    let mut put = |n: usize, outputs: [u64; 4]| {
+    let mut put = |n: usize, outputs: [G; 4]| {
         for (i, bit) in outputs.into_iter().enumerate() {
             let to = P_INVERSE[4 * n + i];
             if PART.contains(&to) {
@@ -264,11 +273,11 @@ fn part_of_gates(
 const PART: [usize; 14] = [31, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
 /// Some S-boxes of a round: see [`Lane::sboxes`].
-fn sboxes_of_gates(
+fn sboxes_of_gates<G: GateLane>(
     sboxes: u8,
-    [old, read]: [&Half<u64>; 2],
-    new: &mut Half<u64>,
-    keys: &[u64; KEY_LANES],
+    [old, read]: [&Half<G>; 2],
+    new: &mut Half<G>,
+    keys: &[G; KEY_LANES],
     (direction, round): (PassDirection, usize),
 ) {
     let keys = key_windows(keys, WINDOWS[direction as usize][round]);
@@ -291,16 +300,20 @@ fn sboxes_of_gates(
 }
 
 #[inline(always)]
-fn key_windows(keys: &[u64; KEY_LANES], windows: Windows) -> [&[u64; WINDOW]; 2] {
+fn key_windows<K>(keys: &[K; KEY_LANES], windows: Windows) -> [&[K; WINDOW]; 2] {
     #[allow(clippy::expect_used, reason = "schedule.rs asserts where windows end")]
     windows.map(|start| keys[start..].first_chunk::<WINDOW>().expect("a whole window"))
 }
 
 /// What S-box `n` reads of a half, under a round's key.
 #[inline(always)]
-fn inputs(n: usize, right: &Half<u64>, keys: [&[u64; WINDOW]; 2]) -> [u64; 6] {
+fn inputs<G: GateLane, K: Copy + Into<G>>(
+    n: usize,
+    right: &Half<G>,
+    keys: [&[K; WINDOW]; 2],
+) -> [G; 6] {
     core::array::from_fn(|i| {
         let (window, place) = KEY_PLACES[6 * n + i];
-        right[E[6 * n + i]] ^ keys[window][place]
+        right[E[6 * n + i]] ^ keys[window][place].into()
     })
 }

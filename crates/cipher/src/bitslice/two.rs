@@ -1,11 +1,13 @@
 //! S1 to S8 with gates of two inputs, 46.88 on average: `S(x) ^ S(0)`. Written by `cargo xtask circuits write`.
 
+use super::lane::GateLane;
+
 /// `S(0)` of each, which these circuits leave out; the first output is the most significant bit.
 pub(super) const OF_ZERO: [u8; 8] = [14, 15, 10, 7, 2, 12, 4, 13];
 
 /// S1, 52 gates.
 #[inline(always)]
-pub(super) fn s1([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
+pub(super) fn s1<G: GateLane>([w0, w1, w2, w3, w4, w5]: [G; 6]) -> [G; 4] {
     let w6 = w0 ^ w3;
     let w7 = w3 | w0;
     let w8 = w5 & !w7;
@@ -63,7 +65,7 @@ pub(super) fn s1([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
 
 /// S2, 46 gates.
 #[inline(always)]
-pub(super) fn s2([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
+pub(super) fn s2<G: GateLane>([w0, w1, w2, w3, w4, w5]: [G; 6]) -> [G; 4] {
     let w6 = w0 ^ w5;
     let w7 = w6 ^ w4;
     let w8 = w4 & w5;
@@ -115,7 +117,7 @@ pub(super) fn s2([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
 
 /// S3, 48 gates.
 #[inline(always)]
-pub(super) fn s3([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
+pub(super) fn s3<G: GateLane>([w0, w1, w2, w3, w4, w5]: [G; 6]) -> [G; 4] {
     let w6 = w5 ^ w1;
     let w7 = w6 ^ w2;
     let w8 = w7 & w1;
@@ -169,7 +171,7 @@ pub(super) fn s3([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
 
 /// S4, 37 gates.
 #[inline(always)]
-pub(super) fn s4([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
+pub(super) fn s4<G: GateLane>([w0, w1, w2, w3, w4, w5]: [G; 6]) -> [G; 4] {
     let w6 = w2 & !w1;
     let w7 = w6 ^ w4;
     let w8 = w2 & !w4;
@@ -212,7 +214,7 @@ pub(super) fn s4([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
 
 /// S5, 53 gates.
 #[inline(always)]
-pub(super) fn s5([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
+pub(super) fn s5<G: GateLane>([w0, w1, w2, w3, w4, w5]: [G; 6]) -> [G; 4] {
     let w6 = w5 ^ w2;
     let w7 = w3 | w6;
     let w8 = w2 & !w7;
@@ -271,7 +273,7 @@ pub(super) fn s5([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
 
 /// S6, 47 gates.
 #[inline(always)]
-pub(super) fn s6([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
+pub(super) fn s6<G: GateLane>([w0, w1, w2, w3, w4, w5]: [G; 6]) -> [G; 4] {
     let w6 = w5 & !w1;
     let w7 = w0 & !w6;
     let w8 = w4 ^ w7;
@@ -324,7 +326,7 @@ pub(super) fn s6([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
 
 /// S7, 47 gates.
 #[inline(always)]
-pub(super) fn s7([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
+pub(super) fn s7<G: GateLane>([w0, w1, w2, w3, w4, w5]: [G; 6]) -> [G; 4] {
     let w6 = w3 ^ w4;
     let w7 = w6 ^ w0;
     let w8 = w3 & !w4;
@@ -377,7 +379,7 @@ pub(super) fn s7([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
 
 /// S8, 45 gates.
 #[inline(always)]
-pub(super) fn s8([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {
+pub(super) fn s8<G: GateLane>([w0, w1, w2, w3, w4, w5]: [G; 6]) -> [G; 4] {
     let w6 = w1 & !w2;
     let w7 = w6 ^ w4;
     let w8 = w7 ^ w0;

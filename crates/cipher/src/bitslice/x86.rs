@@ -1,5 +1,5 @@
-//! Lanes of AVX2 and AVX-512: only loads, stores and single instructions. With rounds.rs, one of
-//! the crate's two files with `unsafe`.
+//! Lanes of AVX2 and AVX-512: only loads, stores and single instructions. With rounds.rs and
+//! neon.rs, one of the crate's three files with `unsafe`.
 
 #![allow(
     unsafe_code,

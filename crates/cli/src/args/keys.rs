@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+#[cfg(unix)]
+use clap::ValueEnum;
+use clap::{Args, Subcommand};
 use ddes_identity::ServerAddress;
 
 use super::{HomeArgs, OutputArgs, address};
@@ -93,6 +95,7 @@ impl TrustCommand {
     }
 }
 
+#[cfg(unix)]
 #[derive(Args, Debug)]
 #[command(subcommand_negates_reqs = true)]
 pub(crate) struct AuthorizeArgs {
@@ -120,6 +123,7 @@ pub(crate) struct AuthorizeArgs {
     pub(crate) output: OutputArgs,
 }
 
+#[cfg(unix)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleName {
     /// Counts
@@ -128,6 +132,7 @@ pub(crate) enum RoleName {
     Operator,
 }
 
+#[cfg(unix)]
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthorizeCommand {
     /// List who may connect
@@ -140,6 +145,7 @@ pub(crate) enum AuthorizeCommand {
     },
 }
 
+#[cfg(unix)]
 impl AuthorizeArgs {
     /// Whether programs read the output.
     pub(crate) fn is_json(&self) -> bool {

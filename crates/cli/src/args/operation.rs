@@ -1,13 +1,19 @@
 //! The commands of whoever operates a server: `check`, `doctor`, and `generate` for packagers.
 
+#[cfg(unix)]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+#[cfg(unix)]
+use clap::Args;
+use clap::{Subcommand, ValueEnum};
+#[cfg(unix)]
 use ddes_identity::ServerAddress;
 
+#[cfg(unix)]
 use super::{HomeArgs, HttpPlace, OutputArgs, SuiteName, address};
 
+#[cfg(unix)]
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
     /// The server, which is to prove its key
@@ -38,6 +44,7 @@ pub(crate) struct CheckArgs {
     pub(crate) output: OutputArgs,
 }
 
+#[cfg(unix)]
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
     /// Where the server listens, or is to listen [default: as ddes serve has it]

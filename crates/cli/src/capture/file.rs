@@ -2,10 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-
-use rustix::fs::OFlags;
 
 use crate::failure::{Code, Failure};
 use crate::replace::{Fresh, ReplaceError};
@@ -41,11 +38,13 @@ impl Destination {
         }
         // What this process has open may hold more than ours, so it is appended to, which means
         // nothing to pipes and devices. A terminal must not become ours.
-        let file = OpenOptions::new()
-            .append(true)
-            .custom_flags(OFlags::NOCTTY.bits().cast_signed())
-            .open(path)
-            .map_err(|error| failed(error.into()))?;
+        let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            rustix::fs::OFlags::NOCTTY.bits().cast_signed(),
+        );
+        let file = options.append(true).open(path).map_err(|error| failed(error.into()))?;
         Ok(Self::Open(CaptureFile::File(file)))
     }
 

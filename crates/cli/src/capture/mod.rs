@@ -14,13 +14,12 @@ use ddes_identity::ServerAddress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::args::CaptureArgs;
 use crate::failure::{Code, Failure};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Termination};
 use crate::screen::{Line, Screen};
 use recorder::{CaptureRecorder, ConnectionHappened};
 
@@ -101,8 +100,7 @@ async fn relay(
     interrupt: &mut Interrupt,
 ) -> Result<u64, Failure> {
     let address = listener.local_addr().map_err(|error| cannot_listen(args, &error))?;
-    let mut terminated = signal(SignalKind::terminate())
-        .map_err(|error| Failure::system("cannot watch for signals", &error))?;
+    let mut terminated = Termination::watch()?;
     let mut screen = screen(args);
     let mut show = |line: &Line| match is_data(args) || args.output.quiet {
         true => Ok(()),
@@ -117,7 +115,7 @@ async fn relay(
     while takes_more(count) || !open.is_empty() {
         tokio::select! {
             _ = interrupt.came() => break,
-            _ = terminated.recv() => break,
+            () = terminated.came() => break,
             // A connection's task ends with its line, or with a panic, which was reported.
             Some(ended) = open.join_next(), if !open.is_empty() => {
                 if let Ok(line) = ended {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{statfs, statvfs};
+use rustix::fs::statvfs;
 
 use super::Finding;
 
@@ -28,6 +28,7 @@ const ROOM_LOW: u64 = 2 << 30;
 const ROOM_LEAST: u64 = 256 << 20;
 
 /// File systems by their numbers (statfs(2)), and what is wrong with them below a ledger.
+#[cfg(target_os = "linux")]
 const UNFIT: [(u64, &str); 4] = [
     (0x0102_1994, "tmpfs, which a restart empties"),
     (0x8584_58f6, "ramfs, which a restart empties"),
@@ -37,9 +38,11 @@ const UNFIT: [(u64, &str); 4] = [
 
 pub(super) fn look(ledger: &Path) -> Vec<Finding> {
     let folder = existing(ledger);
-    let mut findings = vec![latency(&folder), room(&folder)];
-    findings.extend(kind(&folder));
-    findings
+    let findings = [latency(&folder), room(&folder)].into_iter();
+    // Their numbers are Linux's.
+    #[cfg(target_os = "linux")]
+    let findings = findings.chain(kind(&folder));
+    findings.collect()
 }
 
 /// The ledger's folder, or where it will be made.
@@ -127,8 +130,9 @@ fn room(folder: &Path) -> Finding {
 }
 
 /// A file system that is unfit for a ledger.
+#[cfg(target_os = "linux")]
 fn kind(folder: &Path) -> Option<Finding> {
-    let found = statfs(folder).ok()?;
+    let found = rustix::fs::statfs(folder).ok()?;
     #[allow(clippy::cast_sign_loss, reason = "a number of 32 bits, in a type that is signed")]
     let number = found.f_type as u64 & 0xffff_ffff;
     let (_, what) = UNFIT.iter().find(|(unfit, _)| *unfit == number)?;

@@ -19,6 +19,7 @@ fn cipher() -> Finding {
     let name = match Engine::best(usize::MAX) {
         Engine::Avx512 | Engine::Avx512Vl => "AVX-512, lanes of 512 bits",
         Engine::Avx2 => "AVX2, lanes of 256 bits",
+        Engine::Neon => "NEON, lanes of 128 bits",
         Engine::Portable => "portable, lanes of 64 bits (a processor with AVX2 is faster)",
     };
     Finding::ok("engine", format!("Double DES: {name}"))
@@ -30,6 +31,7 @@ fn exponentiation() -> Finding {
     let name = match chosen {
         Some(EngineKind::Ifma) => "AVX-512 IFMA",
         Some(EngineKind::Adx) => "MULX and ADX",
+        Some(EngineKind::A64) => "A64, limbs in blocks of eight",
         Some(EngineKind::Portable) => "portable (a processor with ADX is faster)",
         Some(EngineKind::Oracle) | None => "crypto-bigint",
     };

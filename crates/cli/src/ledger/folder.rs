@@ -4,8 +4,6 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
-
 use ddes_ledger::AccountId;
 use ddes_ledger::audit::View;
 use ddes_ledger::store::{Folder, PlaceError, StoreError};
@@ -112,7 +110,10 @@ pub(super) fn of_place(path: &Path, error: PlaceError) -> Failure {
 
 /// Whether a file system, or a part of one, is mounted there. Where it cannot be told, whoever
 /// replaces the folder hears of it.
+#[cfg(target_os = "linux")]
 pub(super) fn is_mount_point(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
     let Ok(path) = fs::canonicalize(path) else { return false };
     let flags = AtFlags::empty();
     let attributes = statx(CWD, &path, flags, StatxFlags::BASIC_STATS);
@@ -120,6 +121,19 @@ pub(super) fn is_mount_point(path: &Path) -> bool {
     attributes.is_ok_and(|found| {
         found.stx_attributes_mask.contains(root) && found.stx_attributes.contains(root)
     })
+}
+
+/// The same where it shows by the numbers of the file systems alone.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_mount_point(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let Ok(path) = fs::canonicalize(path) else { return false };
+    let above = path.parent().map(fs::metadata);
+    match (fs::metadata(&path), above) {
+        (Ok(found), Some(Ok(above))) => found.dev() != above.dev(),
+        (Ok(_) | Err(_), _) => false,
+    }
 }
 
 /// A place that a whole folder is to take.

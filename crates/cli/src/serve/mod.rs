@@ -1,5 +1,6 @@
 //! `ddes serve`.
 
+#[cfg(target_os = "linux")]
 mod activation;
 mod board;
 mod books;
@@ -218,7 +219,11 @@ fn bind(
     options: ServerOptions,
     books: ServerBooks,
 ) -> Result<(Server, bool), Failure> {
+    #[cfg(target_os = "linux")]
     let passed = activation::listener()?;
+    // Service managers of other systems have other ways, and none is taken yet.
+    #[cfg(not(target_os = "linux"))]
+    let passed = None;
     let is_passed = passed.is_some();
     let server = match passed {
         Some(listener) => Server::on(listener, options, books),

@@ -15,9 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ddes_web::WebHandle;
-use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
-use rustix::process::geteuid;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -26,8 +24,8 @@ use crate::failure::{Code, Failure};
 use crate::folder::OpenFolder;
 use crate::streams::say;
 
-/// What a path of a socket may have of bytes (unix(7)), with the 0 at its end.
-const PATH_BYTES_MAX: usize = 108;
+/// What a path of a socket may have of bytes (unix(7), unix(4)), with the 0 at its end.
+const PATH_BYTES_MAX: usize = if cfg!(target_os = "linux") { 108 } else { 104 };
 const SUFFIX: &str = ".sock";
 /// Sockets of one home that are looked at.
 const SOCKETS_MAX: usize = 256;
@@ -111,8 +109,7 @@ fn answer(
     control: &Control,
     web: Option<&WebHandle>,
 ) -> io::Result<()> {
-    let client = socket_peercred(stream)?.uid;
-    if client != geteuid() && !client.is_root() {
+    if !is_ours_or_root(stream)? {
         return Ok(());
     }
     stream.set_read_timeout(Some(REQUEST_MAX))?;
@@ -139,6 +136,20 @@ fn answer(
         stream.write_all(format!("{answer}\n").as_bytes())?;
     }
     Ok(())
+}
+
+/// Whether the client is this user, or root.
+#[cfg(target_os = "linux")]
+fn is_ours_or_root(stream: &UnixStream) -> io::Result<bool> {
+    let client = rustix::net::sockopt::socket_peercred(stream)?.uid;
+    Ok(client == rustix::process::geteuid() || client.is_root())
+}
+
+/// Nobody else may enter the folder, which is made so; a system that does not say whose a
+/// connection is gives no more.
+#[cfg(not(target_os = "linux"))]
+fn is_ours_or_root(_: &UnixStream) -> io::Result<bool> {
+    Ok(true)
 }
 
 fn login_link(web: Option<&WebHandle>) -> Result<Zeroizing<String>, Failure> {
@@ -251,15 +262,20 @@ fn reachable(folder: &Path, open: &OpenFolder) -> io::Result<Reached> {
 
 /// Does not wait where nobody takes connections.
 fn connect(path: &Path) -> io::Result<UnixStream> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    #[cfg(target_os = "linux")]
+    let flags = SocketFlags::CLOEXEC;
+    #[cfg(not(target_os = "linux"))]
+    let flags = SocketFlags::empty();
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     let stream = UnixStream::from(socket);
     stream.set_nonblocking(false)?;
     Ok(stream)
 }
 
-/// The path of a name in the folder; where it is too long for a socket, by the folder's descriptor.
+/// The path of a name in the folder; where it is too long for a socket, by the folder's descriptor,
+/// which Linux has paths for. Elsewhere the system refuses it.
 fn short(folder: &Path, open: &OpenFolder, name: &str) -> PathBuf {
     let path = folder.join(name);
     if path.as_os_str().len() < PATH_BYTES_MAX {

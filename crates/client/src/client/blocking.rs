@@ -3,7 +3,6 @@
 
 use std::io::Read;
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -14,6 +13,7 @@ use ddes_session::v2::{ClientEnd, ClientEvent, ClientFault, ClientSession};
 use ddes_wire::v2::Scope;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::bell::{BellEnd, bell};
 use super::builder::{ClientPlan, Trust};
 use super::call_book::{Call, CallBook};
 use super::pending::{PendingCall, Ring, ThreadHandle};
@@ -110,10 +110,7 @@ impl Builder<Client> {
         let ClientPlan { options, signer, trust, observer, .. } = plan;
         let book = CallBook::new(observer, &delivery);
         let failed = |error| ClientError::Start(Arc::new(error));
-        let (bell, ring) = UnixStream::pair().map_err(failed)?;
-        for end in [&bell, &ring] {
-            end.set_nonblocking(true).map_err(failed)?;
-        }
+        let [bell, ring] = bell().map_err(failed)?;
         let (calls, inbox) = sync_channel(CALLS_MAX);
         let (letters, post) = mpsc::channel();
         let ring = Ring(Arc::new(ring));
@@ -177,7 +174,7 @@ struct ClientThread {
     inbox: Receiver<Call>,
     post: Receiver<Letter>,
     letters: Sender<Letter>,
-    bell: UnixStream,
+    bell: BellEnd,
     ring: Ring,
 }
 

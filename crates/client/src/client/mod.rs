@@ -1,5 +1,6 @@
 //! What a program uses: a client that counts, on tokio or on a thread of its own.
 
+mod bell;
 pub mod blocking;
 mod builder;
 mod call_book;

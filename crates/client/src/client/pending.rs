@@ -1,13 +1,13 @@
 //! The way from a program's thread to the thread of its client: calls there, answers back.
 
 use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::ClientError;
+use super::bell::BellEnd;
 use super::call_book::Call;
 use super::reply::{Caller, Reply};
 
@@ -17,7 +17,7 @@ const SEND_AGAIN: Duration = Duration::from_millis(2);
 
 /// The end of a socket pair that wakes the client's thread: it polls the other end.
 #[derive(Clone)]
-pub(super) struct Ring(pub(super) Arc<UnixStream>);
+pub(super) struct Ring(pub(super) Arc<BellEnd>);
 
 impl Ring {
     pub(super) fn ring(&self) {

@@ -2,13 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use ddes_identity::PublicKey;
 use ddes_session::Phase;
 use ddes_session::v2::{ClientEvent, ClientSession};
 use rustix::event::PollFlags;
+use rustix::fd::{AsFd, BorrowedFd};
 
 use crate::options::{ConnectOptions, handshake_entropy};
 

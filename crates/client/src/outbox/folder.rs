@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
@@ -144,7 +144,13 @@ impl StorageFile for OutboxFile {
         if getrlimit(Resource::Fsize).current.is_some_and(|most| bytes > most) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        Ok(rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes)?)
+        #[cfg(target_os = "linux")]
+        rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)?;
+        // Others allocate only together with the length: here the write itself finds out.
+        #[cfg(not(target_os = "linux"))]
+        return Err(io::ErrorKind::Unsupported.into());
+        #[cfg(target_os = "linux")]
+        Ok(())
     }
 
     fn is_named(&self, name: &str) -> io::Result<bool> {

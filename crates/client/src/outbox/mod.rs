@@ -5,6 +5,7 @@
 //! outbox checks that the ledger is the one it knows. So a value counts exactly once across lost
 //! connections, crashes and restarts of either side.
 
+#[cfg_attr(windows, path = "folder_windows.rs")]
 mod folder;
 mod format;
 mod inspect;

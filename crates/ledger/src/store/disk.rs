@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rustix::fs::{FallocateFlags, IFlags, fallocate, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::held::{self, Held};
@@ -275,6 +275,7 @@ fn fill(file: &File, zeros: u64) -> io::Result<()> {
     if zeros == 0 {
         return Ok(());
     }
+    #[cfg(target_os = "linux")]
     rewrite_in_place(file);
     // Reports a full disk before anything is written. Not every file system supports it.
     match fallocate(file, FallocateFlags::empty(), 0, zeros) {
@@ -294,7 +295,10 @@ fn fill(file: &File, zeros: u64) -> io::Result<()> {
 /// Asks a file system that copies on write (btrfs) to rewrite this file in place, so that replacing
 /// the zeros needs no room, even on a full disk. It takes effect on an empty file only. Other file
 /// systems refuse, and need no change.
+#[cfg(target_os = "linux")]
 fn rewrite_in_place(file: &File) {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
     match ioctl_getflags(file).and_then(|flags| ioctl_setflags(file, flags | IFlags::NOCOW)) {
         Ok(()) | Err(_) => {}
     }

@@ -1,0 +1,101 @@
+//! Asks an agent on its socket.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ddes_identity::{Namespace, PublicKey, agent};
+
+use super::{AGENT_MAX, SignError};
+
+/// From one try to connect to a busy agent to the next.
+const CONNECT_AGAIN: Duration = Duration::from_millis(20);
+
+#[cfg(feature = "tokio")]
+pub(super) async fn ask(
+    socket: &Path,
+    key: &PublicKey,
+    namespace: Namespace,
+    message: &[u8],
+) -> Result<[u8; 64], SignError> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let mut stream = tokio::net::UnixStream::connect(socket).await?;
+    stream.write_all(&agent::request(key, namespace, message)).await?;
+    let mut body = vec![0; body_length(stream.read_u32().await?)?];
+    stream.read_exact(&mut body).await?;
+    Ok(agent::signature(&body, key, namespace, message)?)
+}
+
+fn body_length(length: u32) -> Result<usize, SignError> {
+    let length = length as usize;
+    if length > agent::ANSWER_BYTES_MAX {
+        Err(agent::AgentError::Malformed.into())
+    } else {
+        Ok(length)
+    }
+}
+
+/// Connects before `until`. An agent whose queue of connections is full refuses at once.
+fn connect(socket: &Path, until: Instant) -> Result<UnixStream, SignError> {
+    let address = socket2::SockAddr::unix(socket)?;
+    let stream = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    stream.set_nonblocking(true)?;
+    while let Err(error) = stream.connect(&address) {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Err(error.into());
+        }
+        if Instant::now() >= until {
+            return Err(SignError::TimedOut);
+        }
+        std::thread::sleep(CONNECT_AGAIN);
+    }
+    stream.set_nonblocking(false)?;
+    Ok(UnixStream::from(std::os::fd::OwnedFd::from(stream)))
+}
+
+pub(super) fn ask_blocking(
+    socket: &Path,
+    key: &PublicKey,
+    namespace: Namespace,
+    message: &[u8],
+) -> Result<[u8; 64], SignError> {
+    let until = Instant::now() + AGENT_MAX;
+    let mut stream = connect(socket, until)?;
+    stream.set_write_timeout(Some(AGENT_MAX))?;
+    stream.write_all(&agent::request(key, namespace, message)).map_err(late)?;
+    let mut length = [0; 4];
+    read_until(until, &mut stream, &mut length)?;
+    let mut body = vec![0; body_length(u32::from_be_bytes(length))?];
+    read_until(until, &mut stream, &mut body)?;
+    Ok(agent::signature(&body, key, namespace, message)?)
+}
+
+/// Fills `bytes` before `until`, however the agent cuts its answer.
+fn read_until(
+    until: Instant,
+    stream: &mut UnixStream,
+    mut bytes: &mut [u8],
+) -> Result<(), SignError> {
+    while !bytes.is_empty() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(SignError::TimedOut);
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(bytes) {
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Ok(count) => bytes = bytes.split_at_mut(count).1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(late(error)),
+        }
+    }
+    Ok(())
+}
+
+/// A socket reports a timeout as an error of reading or writing.
+fn late(error: io::Error) -> SignError {
+    let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    if is_late { SignError::TimedOut } else { error.into() }
+}

@@ -1,0 +1,144 @@
+//! Debian's compiler for the web, which can build the standard library from its source, and the
+//! linkers and emulators of other processors.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::output;
+use crate::shell;
+
+/// By their paths: rustup's come first on most machines' `PATH`.
+const CARGO: &str = "/usr/bin/cargo";
+const RUSTC: &str = "/usr/bin/rustc";
+
+const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "qemu-user"];
+
+/// Dependencies and the standard library are built for few tests. But for the big integers, to which
+/// the tests of exponentiations compare.
+const QUICKER: [&str; 4] = [
+    "--config",
+    "profile.dev.package.\"*\".opt-level=1",
+    "--config",
+    "profile.dev.package.crypto-bigint.opt-level=2",
+];
+
+/// Another processor that an emulator runs.
+pub(super) struct Foreign {
+    pub(super) name: &'static str,
+    pub(super) triple: &'static str,
+    pub(super) linker: &'static str,
+    pub(super) emulator: &'static str,
+    /// Where its C library is.
+    pub(super) libraries: &'static str,
+    pub(super) packages: &'static [&'static str],
+}
+
+pub(super) struct Toolchain {
+    /// The standard libraries are in it, so it outlives this checkout.
+    target: PathBuf,
+}
+
+impl Toolchain {
+    /// Installs what is missing; an error says why it is not to be had.
+    pub(super) fn install(foreign: &[&Foreign]) -> Result<(), String> {
+        let wanted = PACKAGES.iter().chain(foreign.iter().flat_map(|foreign| foreign.packages));
+        let missing: Vec<&str> = wanted.copied().filter(|package| !is_installed(package)).collect();
+        if missing.is_empty() { Ok(()) } else { install(&missing) }
+    }
+
+    pub(super) fn new() -> Result<Self, String> {
+        let version = output(Command::new(RUSTC).arg("--version"))?;
+        let number = version.split_whitespace().nth(1).unwrap_or("unknown");
+        let all = shell::cache("platforms")?;
+        remove_others(&all, number)?;
+        Ok(Self { target: all.join(number) })
+    }
+
+    /// Runs cargo for a target, to its end.
+    pub(super) fn cargo(
+        &self,
+        triple: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<(), String> {
+        let Some((command, rest)) = arguments.split_first() else {
+            return Err("cargo needs a command".into());
+        };
+        let mut cargo = Command::new(CARGO);
+        cargo.arg(command).args(["--target", triple, "-Z", "build-std=std,panic_unwind"]);
+        cargo.args(QUICKER);
+        // Each dependency is built once, whichever of our crates are asked for.
+        cargo.args(["-Z", "feature-unification"]).args(rest);
+        cargo.current_dir(shell::root()).env("CARGO_RESOLVER_FEATURE_UNIFICATION", "workspace");
+        cargo.env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1").env("PATH", path());
+        cargo.env("CARGO_TARGET_DIR", &self.target).env_remove("RUSTFLAGS");
+        // Half of the size, and of the time for linking.
+        cargo.env("CARGO_PROFILE_DEV_DEBUG", "false").env("CARGO_INCREMENTAL", "0");
+        for foreign in [&super::AARCH64, &super::S390X] {
+            let name = foreign.triple.replace('-', "_").to_uppercase();
+            cargo.env(format!("CARGO_TARGET_{name}_LINKER"), foreign.linker);
+            cargo.env(
+                format!("CARGO_TARGET_{name}_RUNNER"),
+                format!("{} -L {}", foreign.emulator, foreign.libraries),
+            );
+        }
+        cargo.envs(environment.iter().copied());
+        let status = cargo.status().map_err(|error| format!("cannot run {CARGO}: {error}"))?;
+        let shown = arguments.join(" ");
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("`cargo {shown}` for {triple}: {status}"))
+        }
+    }
+
+    /// A program that was built, under the emulator.
+    pub(super) fn emulated(&self, foreign: &Foreign, program: &str) -> Command {
+        let mut command = Command::new(foreign.emulator);
+        command.args(["-L", foreign.libraries]);
+        command.arg(self.target.join(foreign.triple).join("debug").join(program));
+        command
+    }
+}
+
+/// `/usr/bin` first: what cargo calls by name is of the same release.
+fn path() -> OsString {
+    let mut path = OsString::from("/usr/bin");
+    if let Some(others) = std::env::var_os("PATH") {
+        path.push(":");
+        path.push(others);
+    }
+    path
+}
+
+fn is_installed(package: &str) -> bool {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat=${db:Status-Status}", package]);
+    output(&mut query).is_ok_and(|status| status == "installed")
+}
+
+fn install(packages: &[&str]) -> Result<(), String> {
+    // Another program may be installing something.
+    let install = ["install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
+    let arguments = [&install[..], packages].concat();
+    if shell::run("apt-get", &arguments, &[]).is_ok() {
+        return Ok(());
+    }
+    // The machine's list of packages may be old, or none.
+    shell::run("apt-get", &["update"], &[])?;
+    shell::run("apt-get", &arguments, &[])
+}
+
+/// What another release has built is of no use to this one.
+fn remove_others(folder: &Path, kept: &str) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name() != kept {
+            fs::remove_dir_all(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
