@@ -18,12 +18,13 @@ const BELOW = "/some/where/";
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 /** The dark page differs from the light one by its colours alone: by what these rules look at. */
 const COLOUR_RULES = ["color-contrast", "link-in-text-block"];
-/** Pictures and tables, drawings, wide tables, nested lists, code, figures, a crate's page. */
+/** Pictures and tables, drawings, wide tables, tables without headings, nested lists, code, figures, a crate's page. */
 const SOME = [
   "index.html",
   "PROTOCOL.html",
   "docs/guide.html",
   "docs/benchmarks.html",
+  "docs/scale.html",
   "docs/decisions/index.html",
   "docs/course/exercise-08.html",
   "crates/client/index.html",
@@ -92,6 +93,14 @@ function overhang(page) {
   });
 }
 
+/** Pictures that nobody sees. */
+function hidden(page) {
+  return page.evaluate(() => {
+    const small = [...document.querySelectorAll("main img")].filter((picture) => picture.clientWidth < 200 || picture.clientHeight < 50);
+    return small.map((picture) => `too small to be seen: ${picture.outerHTML.slice(0, 160)}`);
+  });
+}
+
 /** Types into the search, and returns the results' links. */
 async function search(page, words) {
   await page.keyboard.press("/");
@@ -110,7 +119,7 @@ for (const { scheme, width, rules } of [
     const found = [];
     for (const name of pages) {
       await page.goto(base + name);
-      for (const finding of [...(await overhang(page)), ...(await findings(page, rules))]) {
+      for (const finding of [...(await overhang(page)), ...(await hidden(page)), ...(await findings(page, rules))]) {
         found.push(`${name}: ${finding}`);
       }
     }

@@ -23,6 +23,8 @@ pub(super) fn finish(contents: &Contents, site: &Path) -> Result<(), String> {
         }
         let html = pictures(&html)
             .ok_or_else(|| format!("{}: a picture that is not as mdBook writes it", page.source))?;
+        // A heading without words heads nothing.
+        let html = html.replace("<th></th>", "<td></td>");
         let list = Navigation { contents, page, place }.html(&html)?;
         write(&file, &html.replace(PLACE, &list))?;
     }
@@ -110,7 +112,7 @@ impl Navigation<'_> {
     fn link(&self, place: usize, page: &Page) -> String {
         let current = if place == self.place { " aria-current=\"page\"" } else { "" };
         let address = relative(&self.page.address(), &page.address());
-        format!("<a href=\"{address}\"{current}>{}</a>", escaped(&page.title))
+        format!("<a href=\"{address}\"{current}>{}</a>", escaped(&page.title.replace('`', "")))
     }
 }
 

@@ -35,8 +35,9 @@ struct Recorder(Child);
 impl Drop for Recorder {
     fn drop(&mut self) {
         // It may have ended by itself.
-        drop(kill_process(Pid::from_child(&self.0), Signal::INT));
-        drop(self.0.wait());
+        if kill_process(Pid::from_child(&self.0), Signal::INT).is_ok() {
+            drop(self.0.wait());
+        }
     }
 }
 
