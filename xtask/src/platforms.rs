@@ -83,8 +83,10 @@ const LEFT_OUT: &[(&str, &str)] = &[
 const FEW_ROUNDS: (&str, &str) = ("DDES_ROUNDS", "1");
 
 /// The systems of clients that nothing here can run.
-const CHECKED: &[(&str, &str)] =
-    &[("macOS on aarch64", "aarch64-apple-darwin"), ("Windows on x86-64", "x86_64-pc-windows-msvc")];
+const CHECKED: &[(&str, &str)] = &[
+    ("macOS on aarch64", "aarch64-apple-darwin"),
+    ("Windows on x86-64", "x86_64-pc-windows-msvc"),
+];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let is_short = match arguments {
