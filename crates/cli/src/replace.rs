@@ -87,6 +87,15 @@ impl From<Errno> for ReplaceError {
 }
 
 impl ReplaceError {
+    pub(crate) fn into_io(self) -> io::Error {
+        match self {
+            Self::Io(error) => error,
+            error @ (Self::Foreign { .. } | Self::Unkept { .. } | Self::Torn { .. }) => {
+                io::Error::other(error)
+            }
+        }
+    }
+
     pub(crate) fn failure(self, code: Code, path: &Path) -> Failure {
         let failure = Failure::new(code, format!("cannot write {}: {self}", path.display()));
         match self {

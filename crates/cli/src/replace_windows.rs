@@ -24,6 +24,8 @@ impl New {
     pub(crate) const PRIVATE: Self = Self(());
     /// The public half of a key.
     pub(crate) const PUBLIC: Self = Self(());
+    /// What is counted, or holds secrets.
+    pub(crate) const EXPORT: Self = Self(());
     /// What a user asked for.
     pub(crate) const REPORT: Self = Self(());
 }
@@ -36,6 +38,12 @@ pub(crate) enum ReplaceError {
 }
 
 impl ReplaceError {
+    pub(crate) fn into_io(self) -> io::Error {
+        match self {
+            Self::Io(error) => error,
+        }
+    }
+
     pub(crate) fn failure(self, code: Code, path: &Path) -> Failure {
         let failure = Failure::new(code, format!("cannot write {}: {self}", path.display()));
         match self {

@@ -74,8 +74,10 @@ impl Toolchain {
         cargo.current_dir(shell::root()).env("CARGO_RESOLVER_FEATURE_UNIFICATION", "workspace");
         cargo.env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1").env("PATH", path());
         cargo.env("CARGO_TARGET_DIR", &self.target).env_remove("RUSTFLAGS");
-        // Half of the size, and of the time for linking.
+        // Half of the size, and of the time for linking; and code that an emulator need not run
+        // unoptimised.
         cargo.env("CARGO_PROFILE_DEV_DEBUG", "false").env("CARGO_INCREMENTAL", "0");
+        cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
         for foreign in [&super::AARCH64, &super::S390X] {
             let name = foreign.triple.replace('-', "_").to_uppercase();
             cargo.env(format!("CARGO_TARGET_{name}_LINKER"), foreign.linker);

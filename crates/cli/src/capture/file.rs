@@ -52,11 +52,9 @@ impl Destination {
     /// open what was there before: it may hold secrets, and who talks to whom.
     pub(super) fn open(self) -> io::Result<CaptureFile> {
         match self {
-            Self::Fresh(fresh) => match fresh.take() {
-                Ok(file) => Ok(CaptureFile::File(file)),
-                Err(ReplaceError::Io(error)) => Err(error),
-                Err(error) => Err(io::Error::other(error)),
-            },
+            Self::Fresh(fresh) => {
+                fresh.take().map(CaptureFile::File).map_err(ReplaceError::into_io)
+            }
             Self::Open(file) => Ok(file),
         }
     }
