@@ -1,8 +1,9 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`,
 //! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `fleet`, `instructions`,
-//! `loaded`, `mutants`, `fuzz`, `package`. Knows none of our crates' insides.
+//! `loaded`, `mutants`, `fuzz`, `package`, `capi`. Knows none of our crates' insides.
 
 mod bench;
+mod capi;
 mod crash;
 mod deny;
 mod failpoints;
@@ -55,6 +56,7 @@ usage: cargo xtask COMMAND
                        changes that no test notices, all or in the lines of a change; see xtask/mutants.txt
   package [--debug] [--test]
                        the Debian package, in target/debian; its life in a clean Debian
+  capi [--prefix DIR]  writes ddes.h; or installs the C library below DIR, with its pkg-config file
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         ["fleet", ref rest @ ..] => fleet::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         ["package", ref rest @ ..] => package::run(rest),
+        ["capi", ref rest @ ..] => capi::run(rest),
         ["mutants", ref rest @ ..] => mutants::run(rest),
         _ => Err(USAGE.to_owned()),
     };

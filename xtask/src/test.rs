@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, crash, deny, faults, mutants, package, page, power, rot, sim};
+use crate::{bench, capi, crash, deny, faults, mutants, package, page, power, rot, sim};
 
 const TESTS_PER_CORE: usize = 4;
 
@@ -36,7 +36,7 @@ const STEPS: &[Step] = &[
     ("peer", || shell::run(&python()?, &["-m", "unittest", "discover", "-s", "peer"], &[])),
     ("page", page::run),
     // The commands are tested as a user runs them: from a release build.
-    ("build", || shell::run("cargo", &["build", "--release"], &[])),
+    ("build", capi::build),
     ("tests", || {
         // Keys and signatures are checked against OpenSSH's own.
         shell::installed("ssh-keygen", "openssh-client")?;
@@ -56,6 +56,7 @@ const STEPS: &[Step] = &[
         shell::run("cargo", &["test", "--workspace"], &environment)
     }),
     ("packaging", package::check),
+    ("capi", capi::check),
     // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the
     // place of its flags.
     ("plain", || {
