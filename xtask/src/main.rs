@@ -1,6 +1,6 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`,
 //! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `fleet`, `instructions`,
-//! `loaded`, `mutants`, `fuzz`, `package`, `capi`. Knows none of our crates' insides.
+//! `loaded`, `mutants`, `fuzz`, `package`, `capi`, `semver`. Knows none of our crates' insides.
 
 mod bench;
 mod capi;
@@ -21,6 +21,7 @@ mod page;
 mod power;
 mod process;
 mod rot;
+mod semver;
 mod shared;
 mod shell;
 mod sim;
@@ -57,6 +58,7 @@ usage: cargo xtask COMMAND
   package [--debug] [--test]
                        the Debian package, in target/debian; its life in a clean Debian
   capi [--prefix DIR]  writes ddes.h; or installs the C library below DIR, with its pkg-config file
+  semver               what a caller of ddes-client and ddes-wire would have to change, since the baseline
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         ["package", ref rest @ ..] => package::run(rest),
         ["capi", ref rest @ ..] => capi::run(rest),
+        ["semver"] => semver::run(),
         ["mutants", ref rest @ ..] => mutants::run(rest),
         _ => Err(USAGE.to_owned()),
     };
