@@ -1,9 +1,11 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `book`, `bench`, `bench-compare`, `circuits`,
 //! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `fleet`, `instructions`,
-//! `loaded`, `mutants`, `fuzz`, `package`, `platforms`, `python`. Knows none of our crates' insides.
+//! `loaded`, `mutants`, `fuzz`, `package`, `platforms`, `python`, `capi`, `semver`. Knows none of our
+//! crates' insides.
 
 mod bench;
 mod book;
+mod capi;
 mod crash;
 mod deny;
 mod failpoints;
@@ -23,6 +25,7 @@ mod power;
 mod process;
 mod python;
 mod rot;
+mod semver;
 mod shared;
 mod shell;
 mod sim;
@@ -62,6 +65,8 @@ usage: cargo xtask COMMAND
   python [wheel [--target TRIPLE] | sdist]
                        tests the Python package; makes its wheel for other machines, or its source package, in target/python
   platforms [--short]  aarch64 and s390x under an emulator; macOS and Windows by `cargo check`
+  capi [--prefix DIR]  writes ddes.h; or installs the C library below DIR, with its pkg-config file
+  semver               what a caller of ddes-client and ddes-wire would have to change, since the baseline
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
@@ -92,6 +97,8 @@ fn main() -> ExitCode {
         ["package", ref rest @ ..] => package::run(rest),
         ["python", ref rest @ ..] => python::run(rest),
         ["platforms", ref rest @ ..] => platforms::run(rest),
+        ["capi", ref rest @ ..] => capi::run(rest),
+        ["semver"] => semver::run(),
         ["mutants", ref rest @ ..] => mutants::run(rest),
         _ => Err(USAGE.to_owned()),
     };

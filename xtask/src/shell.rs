@@ -87,6 +87,18 @@ pub(crate) fn virtual_environment(folder: &Path, flags: &[&str]) -> Result<(), S
     run("python3", &make, &[])
 }
 
+/// A program of this version from crates.io, made once and kept with the other tools.
+pub(crate) fn cargo_tool(name: &str, version: &str) -> Result<String, String> {
+    let folder = tools().join(format!("{name}-{version}"));
+    let program = folder.join("bin").join(name).display().to_string();
+    if !Path::new(&program).exists() {
+        let folder = folder.display().to_string();
+        let install = ["install", "--quiet", "--locked", "--version", version, "--root", &folder];
+        run("cargo", &[&install[..], &[name]].concat(), &[])?;
+    }
+    Ok(program)
+}
+
 /// `program`, from Debian's `package` if it is not there.
 pub(crate) fn installed(program: &str, package: &str) -> Result<(), String> {
     // No flag is harmless to all of them; whatever this prints, at whatever exit code, shows that

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use crate::shell::{self, python};
 use crate::tidy;
 use crate::{
-    bench, book, crash, deny, faults, mutants, package, page, platforms, power, python, rot, sim,
+    bench, book, capi, crash, deny, faults, mutants, package, page, platforms, power, python, rot,
+    sim,
 };
 
 const TESTS_PER_CORE: usize = 4;
@@ -40,7 +41,7 @@ const STEPS: &[Step] = &[
     // The documentation as a site: dead links, the search, a part of its pages in a browser.
     ("book", || book::run(&["--short"])),
     // The commands are tested as a user runs them: from a release build.
-    ("build", || shell::run("cargo", &["build", "--release"], &[])),
+    ("build", capi::build),
     ("tests", || {
         // Keys and signatures are checked against OpenSSH's own.
         shell::installed("ssh-keygen", "openssh-client")?;
@@ -62,6 +63,7 @@ const STEPS: &[Step] = &[
     ("packaging", package::check),
     // The wheel, installed as a user does, against the server of the release build.
     ("python", || python::run(&[])),
+    ("capi", capi::check),
     // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the
     // place of its flags.
     ("plain", || {

@@ -96,3 +96,38 @@ fn notes(text: &str) -> Roff {
     }
     roff
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each command, and each of its flags: `ddes send`, `ddes send --outbox`.
+    fn names(command: &Command, above: &str, found: &mut Vec<String>) {
+        let path = format!("{above}{}", command.get_name());
+        found.push(path.clone());
+        let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
+        found.extend(
+            flags.filter_map(|flag| flag.get_long()).map(|long| format!("{path} --{long}")),
+        );
+        let below = command.get_subcommands().filter(|command| !command.is_hide_set());
+        below.for_each(|command| names(command, &format!("{path} "), found));
+    }
+
+    /// docs/schemas/cli.txt is what scripts may rely on: a line of it goes with a new version only
+    /// (docs/stability.md).
+    #[test]
+    fn each_command_and_flag_is_listed_and_each_that_is_listed_is_there() {
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
+        let mut found = Vec::new();
+        names(&command, "", &mut found);
+        let listed = include_str!("../../../docs/schemas/cli.txt");
+        let listed: Vec<_> = listed.lines().filter(|line| !line.starts_with('#')).collect();
+        let gone = listed.iter().filter(|line| !found.iter().any(|name| name == *line));
+        let gone: Vec<_> = gone.collect();
+        assert!(gone.is_empty(), "scripts may use what is gone: {gone:#?}");
+        let new = found.iter().filter(|name| !listed.contains(&name.as_str()));
+        let new: Vec<_> = new.map(String::as_str).collect();
+        assert!(new.is_empty(), "not listed:\n{}", new.join("\n"));
+    }
+}

@@ -467,6 +467,7 @@ fn a_server_that_does_not_take_the_connection_is_waited_for_as_long_as_is_said()
     let mut lines = String::new();
     relay.stdout.read_to_string(&mut lines).unwrap();
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    crate::json::fits("lines", &lines);
     let failed: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!((&failed["event"], &failed["what"]), (&"failed".into(), &"timeout".into()));
     drop(client);

@@ -25,11 +25,14 @@ struct Types {
     /// In all objects, of numbers and strings only.
     all: BTreeMap<String, BTreeSet<&'static str>>,
     events: BTreeSet<String>,
+    /// All that was read.
+    lines: String,
 }
 
 impl Types {
     fn read(&mut self, from: &str, out: &str) {
         assert!(!out.is_empty(), "{from} says nothing");
+        self.lines.push_str(out);
         for line in out.lines() {
             let object: Value =
                 serde_json::from_str(line).unwrap_or_else(|why| panic!("{from}: {why}: {line}"));
@@ -87,6 +90,17 @@ fn is_time(value: &Value) -> bool {
     })
 }
 
+/// Holds objects, one a line, to a schema of docs/schemas in which no field is unnamed.
+pub(crate) fn fits(schema: &str, lines: &str) {
+    let schema = format!("docs/schemas/{schema}.schema.json");
+    let mut python = crate::peer("crates/cli/tests/commands/schemas.py", &[&schema]);
+    let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let faults = String::from_utf8(ended.stdout).unwrap();
+    assert!(ended.status.success(), "{schema}:\n{faults}");
+}
+
 /// What a command shows when lines are typed.
 fn shown(mut command: Command) -> (Option<i32>, String) {
     let mut child =
@@ -138,6 +152,8 @@ fn each_object_has_event_time_and_version_and_a_name_has_one_type() {
     let intervals =
         "bench run --json --yes --server SERVER --trust TRUST --sessions 1 --duration 2 --warmup 0";
     types.read(intervals, &site.prepare(intervals, ""));
+    let keys = "inspect SESSION --keys --json";
+    types.read(keys, &site.prepare(keys, ""));
     for line in [
         "total --json --server 127.0.0.1:1",
         "send --json",
@@ -183,6 +199,73 @@ fn each_object_has_event_time_and_version_and_a_name_has_one_type() {
     ] {
         assert!(types.events.contains(event), "{event}: {:?}", types.events);
     }
+    fits("lines", &types.lines);
+}
+
+#[test]
+fn the_file_of_a_run_and_that_of_an_attack_fit_their_schemas() {
+    let site = Site::new();
+    let one_line = |file: &str| {
+        let text = std::fs::read_to_string(site.home.join(file)).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap().to_string()
+    };
+    fits("run", &one_line("run.json"));
+    site.prepare("lab run 1 --no-pause --seed anna --quiet --evidence DIR.json", "evidence");
+    fits("evidence", &one_line("folder-evidence.json"));
+}
+
+/// The texts behind `before` and before the next quotation mark, in the product's part of a source.
+fn quoted_after<'a>(source: &'a str, before: &str) -> Vec<&'a str> {
+    let product = source.split("#[cfg(test)]").next().unwrap();
+    product.split(before).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+fn sources(folder: &std::path::Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if !path.ends_with("tests.rs") {
+            found.push(std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// Also of what no test brings about: each event and each field that is written has its name in the
+/// schema.
+#[test]
+fn the_schema_names_each_event_and_each_field_of_the_sources() {
+    let schema = std::fs::read(crate::root().join("docs/schemas/lines.schema.json")).unwrap();
+    let schema: Value = serde_json::from_slice(&schema).unwrap();
+    let definitions = schema["$defs"].as_object().unwrap();
+    let mut fields: BTreeSet<&str> = BTreeSet::from(["level"]);
+    for definition in definitions.values() {
+        fields.extend(
+            definition["properties"].as_object().into_iter().flatten().map(|(name, _)| &**name),
+        );
+    }
+    let mut all = Vec::new();
+    sources(&crate::root().join("crates/cli/src"), &mut all);
+    let (mut events, mut written) = (BTreeSet::new(), BTreeSet::new());
+    for source in &all {
+        for before in ["Line::new(\"", "Line::styled(\"", "verify::line(\""] {
+            events.extend(quoted_after(source, before));
+        }
+        written.extend(quoted_after(source, ".with(\""));
+    }
+    // Of the server: one table, and a test holds its lines to it.
+    let table = all.iter().find_map(|source| source.split_once("\nevents! {")).unwrap().1;
+    for row in table.split_once("\n}").unwrap().0.lines() {
+        let mut names = row.split('"').skip(1).step_by(2);
+        events.extend(names.next());
+        written.extend(names);
+    }
+    assert!(events.len() > 90 && written.len() > 150, "{events:?} {written:?}");
+    let unknown: Vec<_> =
+        events.iter().filter(|event| !definitions.contains_key(**event)).collect();
+    assert!(unknown.is_empty(), "events that no schema has: {unknown:?}");
+    let unnamed: Vec<_> = written.difference(&fields).collect();
+    assert!(unnamed.is_empty(), "fields that no schema has: {unnamed:?}");
 }
 
 #[test]

@@ -25,7 +25,10 @@ fn another(world: &PostgresWorld, name: &str) -> (String, String) {
 }
 
 fn migrate(world: &PostgresWorld, from: &str, to: &str) -> (i32, String, String) {
-    output(ddes_at(&world.home, &["ledger", "migrate", "--json", from, to]))
+    let (code, out, error) =
+        output(ddes_at(&world.home, &["ledger", "migrate", "--json", from, to]));
+    crate::json::fits("lines", &out);
+    (code, out, error)
 }
 
 fn serve_with(world: &PostgresWorld, ledger: &str, address: &str) -> Running {

@@ -125,6 +125,7 @@ fn a_killed_server_is_replaced_by_another_one_and_each_integer_counts_once() {
     assert_eq!(world.totals(), (COUNT.to_string(), SUM.to_string()));
     let (code, out, error) = world.ledger(&["verify", "--json"]);
     assert_eq!(code, 0, "{error}");
+    crate::json::fits("lines", &out);
     let verified: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
         (&verified["event"], &verified["count"]),
@@ -549,6 +550,7 @@ fn after_a_restore_no_session_number_is_given_out_twice() {
     drop(server);
     let (code, out, error) = world.ledger(&["raise", "--json"]);
     assert_eq!(code, 0, "{error}");
+    crate::json::fits("lines", &out);
     let raised: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&raised["event"], &raised["accounts"]), (&"ledger_raised".into(), &1.into()));
     assert_eq!(world.totals(), ("2".into(), "3".into()));
