@@ -37,7 +37,7 @@ pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, InitArgs, LedgerCommand, LsArgs, MigrateArgs,
     RaiseArgs, ReceiptArgs, RestoreArgs, TotalsArgs, VerifyArgs,
 };
-pub(crate) use operation::{CheckArgs, DoctorArgs, GenerateCommand, Shell};
+pub(crate) use operation::{CheckArgs, DoctorArgs, GenerateCommand, Shell, VersionArgs};
 pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TailArgs, TopArgs};
 
 /// Connections of a server at a time, where the flag says nothing else.
@@ -306,6 +306,7 @@ It looks at ports, limits, permissions, keys, lists, ledger, disk, engines, kern
 writes one file of 80 KiB in the ledger's folder, to measure the disk, and removes it. Exit code 1
 if anything fails.")]
     Doctor(DoctorArgs),
+    Version(VersionArgs),
     /// Write manual pages and completions; for packagers
     #[command(subcommand, hide = true)]
     Generate(GenerateCommand),

@@ -49,6 +49,7 @@ mod top;
 mod total;
 mod unheard;
 mod usage;
+mod version;
 mod who;
 
 use std::process::ExitCode;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => (args.output.json, explain::run(&args)),
         Command::Check(args) => return check::run(&args),
         Command::Doctor(args) => (args.output.json, doctor::run(&args)),
+        Command::Version(args) => (args.output.json, version::run(&args)),
         Command::Generate(command) => (false, generate::run(&command)),
     };
     match outcome {
