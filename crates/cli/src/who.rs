@@ -64,7 +64,11 @@ fn passphrase(descriptor: Option<u32>, path: &Path) -> Result<Zeroizing<Vec<u8>>
     };
     let mut text = Zeroizing::new(Vec::new());
     // Opened by its name: a number alone would have to be trusted to be open.
-    let file = File::open(format!("/dev/fd/{descriptor}")).map_err(unreadable)?;
+    let path = format!("/dev/fd/{descriptor}");
+    let file = File::open(&path).map_err(|error| {
+        // Where a program runs in a root folder of its own there may be no /dev either.
+        Failure::system(&format!("cannot read the passphrase from {path}"), &error)
+    })?;
     file.take(PASSPHRASE_BYTES_MAX + 1).read_to_end(&mut text).map_err(unreadable)?;
     if text.len() as u64 > PASSPHRASE_BYTES_MAX {
         let what = format!("the passphrase has more than {PASSPHRASE_BYTES_MAX} bytes");
