@@ -1,6 +1,6 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`,
 //! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `fleet`, `instructions`,
-//! `loaded`, `mutants`, `fuzz`, `package`. Knows none of our crates' insides.
+//! `loaded`, `mutants`, `fuzz`, `package`, `release`. Knows none of our crates' insides.
 
 mod bench;
 mod crash;
@@ -19,6 +19,7 @@ mod package;
 mod page;
 mod power;
 mod process;
+mod release;
 mod rot;
 mod shared;
 mod shell;
@@ -55,6 +56,8 @@ usage: cargo xtask COMMAND
                        changes that no test notices, all or in the lines of a change; see xtask/mutants.txt
   package [--debug] [--test]
                        the Debian package, in target/debian; its life in a clean Debian
+  release [--reproduce | --short]
+                       all files of a release, in target/release-VERSION; twice, and compared
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         ["fleet", ref rest @ ..] => fleet::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         ["package", ref rest @ ..] => package::run(rest),
+        ["release", ref rest @ ..] => release::run(rest),
         ["mutants", ref rest @ ..] => mutants::run(rest),
         _ => Err(USAGE.to_owned()),
     };
