@@ -1,7 +1,7 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `book`, `bench`, `bench-compare`, `circuits`,
 //! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `fleet`, `instructions`,
-//! `loaded`, `mutants`, `fuzz`, `package`, `platforms`, `python`, `capi`, `semver`. Knows none of our
-//! crates' insides.
+//! `loaded`, `mutants`, `fuzz`, `package`, `platforms`, `python`, `capi`, `semver`, `release`. Knows
+//! none of our crates' insides.
 
 mod bench;
 mod book;
@@ -24,6 +24,7 @@ mod platforms;
 mod power;
 mod process;
 mod python;
+mod release;
 mod rot;
 mod semver;
 mod shared;
@@ -67,6 +68,8 @@ usage: cargo xtask COMMAND
   platforms [--short]  aarch64 and s390x under an emulator; macOS and Windows by `cargo check`
   capi [--prefix DIR]  writes ddes.h; or installs the C library below DIR, with its pkg-config file
   semver               what a caller of ddes-client and ddes-wire would have to change, since the baseline
+  release [--reproduce | --short]
+                       all files of a release, in target/release-VERSION; twice, and compared
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         ["platforms", ref rest @ ..] => platforms::run(rest),
         ["capi", ref rest @ ..] => capi::run(rest),
         ["semver"] => semver::run(),
+        ["release", ref rest @ ..] => release::run(rest),
         ["mutants", ref rest @ ..] => mutants::run(rest),
         _ => Err(USAGE.to_owned()),
     };

@@ -33,8 +33,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     }
     let profile = if arguments.contains(&"--debug") { "dev" } else { "dist" };
     shell::run("cargo", &["build", "--package", "ddes", "--profile", profile], &[])?;
-    generate(profile)?;
-    let cargo_deb = installed()?;
+    let built = if profile == "dev" { "debug" } else { profile };
+    generate(&process::target().join(built).join("ddes"), &root())?;
     let debian = root().join("target/debian");
     fs::create_dir_all(&debian).map_err(|error| format!("{}: {error}", debian.display()))?;
     let version = format!("{}-{}", env!("CARGO_PKG_VERSION"), revision()?);
@@ -42,29 +42,47 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     remove_packages(&debian)?;
     let old = root().join("target/package/old.deb");
     let is_test = arguments.contains(&"--test");
+    let pack = |deb: &Path, version: &str| {
+        let mut command = packing(profile, deb, version)?;
+        process::output(command.current_dir(root())).map(drop)
+    };
     // Before the new one: cargo-deb removes what it finds in its folder.
     if is_test {
-        pack(&cargo_deb, profile, &old, &["--deb-version", OLD_VERSION])?;
+        pack(&old, OLD_VERSION)?;
     }
-    pack(&cargo_deb, profile, &new, &["--deb-version", &version])?;
+    pack(&new, &version)?;
     println!("made {}", new.display());
     if is_test { live(&old, &new) } else { Ok(()) }
 }
 
+/// The package of a release: of `program`, which was built as `dist` in `tree`. The release sets
+/// what it is made with.
+pub(crate) fn of_release(
+    tree: &Path,
+    program: &Path,
+    out: &Path,
+    set: impl FnOnce(&mut Command),
+) -> Result<(), String> {
+    generate(program, tree)?;
+    let version = format!("{}-1", env!("CARGO_PKG_VERSION"));
+    let deb = out.join(format!("ddes_{version}_{}.deb", architecture()?));
+    let mut command = packing("dist", &deb, &version)?;
+    set(&mut command);
+    process::output(&mut command).map(drop)
+}
+
 /// Manual pages and completions, as the program itself describes its command line.
-fn generate(profile: &str) -> Result<(), String> {
-    let built = if profile == "dev" { "debug" } else { profile };
-    let program = process::target().join(built).join("ddes");
-    let staging = root().join("target/package");
+fn generate(program: &Path, tree: &Path) -> Result<(), String> {
+    let staging = tree.join("target/package");
     let man = staging.join("man");
     let failed = |error: std::io::Error| format!("{}: {error}", staging.display());
     if staging.exists() {
         fs::remove_dir_all(&staging).map_err(failed)?;
     }
     fs::create_dir_all(&man).map_err(failed)?;
-    process::output(Command::new(&program).args(["generate", "man"]).arg(&man))?;
+    process::output(Command::new(program).args(["generate", "man"]).arg(&man))?;
     for (shell, file) in COMPLETIONS {
-        let mut command = Command::new(&program);
+        let mut command = Command::new(program);
         let text = process::output(command.args(["generate", "completions", shell]))?;
         fs::write(staging.join(file), text).map_err(failed)?;
     }
@@ -101,26 +119,13 @@ fn remove_packages(folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn installed() -> Result<String, String> {
-    let tools = shell::tools();
-    let program = tools.join("bin/cargo-deb");
-    let found = Command::new(&program).arg("--version").output();
-    if found.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(CARGO_DEB)) {
-        return Ok(program.display().to_string());
-    }
-    let tools = tools.display().to_string();
-    let install = ["install", "--quiet", "--locked", "--force", "--root", &tools];
-    let what = ["--version", CARGO_DEB, "cargo-deb"];
-    shell::run("cargo", &[&install[..], &what].concat(), &[])?;
-    Ok(program.display().to_string())
-}
-
-fn pack(cargo_deb: &str, profile: &str, deb: &Path, flags: &[&str]) -> Result<(), String> {
-    let deb = deb.display().to_string();
+/// cargo-deb, to be run in a tree that has what it packs.
+fn packing(profile: &str, deb: &Path, version: &str) -> Result<Command, String> {
+    let mut command = Command::new(shell::cargo_tool("cargo-deb", CARGO_DEB)?);
     // Its warnings are of folders that it does not know.
-    let arguments =
-        ["--quiet", "--package", "ddes", "--no-build", "--profile", profile, "--output", &deb];
-    shell::run(cargo_deb, &[&arguments[..], flags].concat(), &[])
+    command.args(["--quiet", "--package", "ddes", "--no-build", "--profile", profile]);
+    command.args(["--deb-version", version, "--output"]).arg(deb);
+    Ok(command)
 }
 
 /// Installs, starts, uses, upgrades, removes and purges the package: packaging/test/inside.sh.

@@ -127,6 +127,21 @@ pub(crate) fn installed_idle(program: &str, package: &str) -> Result<(), String>
     outcome
 }
 
+/// A program that `cargo install` builds, of this version, kept with the other tools.
+pub(crate) fn cargo_tool(name: &str, version: &str) -> Result<PathBuf, String> {
+    let tools = tools();
+    let program = tools.join("bin").join(name);
+    // Cargo's own list of what it put there.
+    let listed = std::fs::read_to_string(tools.join(".crates.toml"));
+    let is_there = listed.is_ok_and(|list| list.contains(&format!("\"{name} {version} (")));
+    if !(is_there && program.is_file()) {
+        let tools = tools.display().to_string();
+        let install = ["install", "--quiet", "--locked", "--force", "--root", &tools];
+        run("cargo", &[&install[..], &["--version", version, name]].concat(), &[])?;
+    }
+    Ok(program)
+}
+
 /// PostgreSQL's server, whose programs are not on the path.
 pub(crate) fn postgresql() -> Result<(), String> {
     let releases = std::fs::read_dir("/usr/lib/postgresql");

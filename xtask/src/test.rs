@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::shell::{self, python};
 use crate::tidy;
 use crate::{
-    bench, book, capi, crash, deny, faults, mutants, package, page, platforms, power, python, rot,
-    sim,
+    bench, book, capi, crash, deny, faults, mutants, package, page, platforms, power, python,
+    release, rot, sim,
 };
 
 const TESTS_PER_CORE: usize = 4;
@@ -64,6 +64,7 @@ const STEPS: &[Step] = &[
     // The wheel, installed as a user does, against the server of the release build.
     ("python", || python::run(&[])),
     ("capi", capi::check),
+    ("release", || release::run(&["--short"])),
     // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the
     // place of its flags.
     ("plain", || {

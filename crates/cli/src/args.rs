@@ -49,7 +49,7 @@ pub(crate) use ledger::{
 };
 #[cfg(unix)]
 pub(crate) use operation::{CheckArgs, DoctorArgs};
-pub(crate) use operation::{GenerateCommand, Shell};
+pub(crate) use operation::{GenerateCommand, Shell, VersionArgs};
 #[cfg(unix)]
 pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TailArgs, TopArgs};
 
@@ -334,6 +334,7 @@ It looks at ports, limits, permissions, keys, lists, ledger, disk, engines, kern
 writes one file of 80 KiB in the ledger's folder, to measure the disk, and removes it. Exit code 1
 if anything fails.")]
     Doctor(DoctorArgs),
+    Version(VersionArgs),
     /// Write manual pages and completions; for packagers
     #[command(subcommand, hide = true)]
     Generate(GenerateCommand),

@@ -79,6 +79,7 @@ mod top;
 mod total;
 mod unheard;
 mod usage;
+mod version;
 mod who;
 
 use std::process::ExitCode;
@@ -138,6 +139,7 @@ fn main() -> ExitCode {
         Command::Check(args) => return check::run(&args),
         #[cfg(unix)]
         Command::Doctor(args) => (args.output.json, doctor::run(&args)),
+        Command::Version(args) => (args.output.json, version::run(&args)),
         Command::Generate(command) => (false, generate::run(&command)),
     };
     match outcome {

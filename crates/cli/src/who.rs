@@ -71,7 +71,11 @@ fn passphrase(descriptor: Option<u32>, path: &Path) -> Result<Zeroizing<Vec<u8>>
         return Ok(Zeroizing::new(text.into_bytes()));
     };
     let mut text = Zeroizing::new(Vec::new());
-    let file = inherited(descriptor).map_err(unreadable)?;
+    let file = inherited(descriptor).map_err(|error| {
+        // Where a program runs in a root folder of its own there may be no /dev either.
+        let what = format!("cannot read the passphrase from /dev/fd/{descriptor}");
+        Failure::system(&what, &error)
+    })?;
     file.take(PASSPHRASE_BYTES_MAX + 1).read_to_end(&mut text).map_err(unreadable)?;
     if text.len() as u64 > PASSPHRASE_BYTES_MAX {
         let what = format!("the passphrase has more than {PASSPHRASE_BYTES_MAX} bytes");

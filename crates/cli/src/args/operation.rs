@@ -1,4 +1,5 @@
-//! The commands of whoever operates a server: `check`, `doctor`, and `generate` for packagers.
+//! The commands of whoever operates a server: `check`, `doctor`, `version`, and `generate` for
+//! packagers.
 
 #[cfg(unix)]
 use std::net::SocketAddr;
@@ -61,6 +62,22 @@ pub(crate) struct DoctorArgs {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Print which build this is: version, commit, compiler, and the engines of this processor
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ddes version
+  ddes version --quiet           the number alone
+  ddes version --json | jq -r .commit
+
+The commit is the one of the sources, or `unknown` where they did not say it. Of Double DES and \
+Diffie-Hellman it says the engines that are the fastest on this processor; all of them give the \
+same results.")]
+pub(crate) struct VersionArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

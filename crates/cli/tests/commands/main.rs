@@ -56,6 +56,7 @@ mod systemd;
 mod terminals;
 mod top;
 mod transcript;
+mod version;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -102,6 +102,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ),
     ("", "check --server SERVER --trust TRUST"),
     ("", "doctor --listen 127.0.0.1:0 --http off"),
+    ("", "version"),
     ("", "explain CAPTURE --out DIR.html"),
     ("", "inspect CAPTURE"),
 ];

@@ -1,0 +1,101 @@
+//! `cargo xtask release`: all files of a release, from the newest commit, in
+//! target/release-VERSION. `--reproduce` makes them twice, in two folders, and compares them byte for
+//! byte. `--short`, for `test`, builds the one static file twice without optimisation, from the
+//! files as they are here, and lets it serve where nothing else is.
+
+mod alone;
+mod files;
+mod recipe;
+mod source;
+mod tools;
+
+use std::path::Path;
+
+use crate::process;
+use crate::shell;
+use recipe::Recipe;
+use source::Commit;
+
+const USAGE: &str = "usage: cargo xtask release [--reproduce | --short]";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
+    match arguments {
+        [] => {
+            let out = process::target().join(format!("release-{VERSION}"));
+            make(&Commit::newest()?, &process::target().join("release-source"), &out)?;
+            println!("made {}:\n{}", out.display(), files::listing(&out)?);
+            Ok(())
+        }
+        ["--reproduce"] => reproduce(),
+        ["--short"] => short(),
+        _ => Err(USAGE.into()),
+    }
+}
+
+/// Everything, from a copy of the commit in `tree`, to the folder `out`.
+fn make(commit: &Commit, tree: &Path, out: &Path) -> Result<(), String> {
+    source::export(commit, tree)?;
+    files::empty(out)?;
+    let recipe = Recipe::new(tree, commit)?;
+    let name = format!("ddes-{VERSION}-x86_64-linux");
+    let (one_file, dynamic) = (out.join(format!("{name}-static")), out.join(&name));
+    files::copy(&recipe.one_file("dist", true)?, &one_file)?;
+    let built = recipe.dynamic()?;
+    files::copy(&built, &dynamic)?;
+    crate::package::of_release(tree, &built, out, |command| recipe.settle(command))?;
+    if tree.join("python").is_dir() {
+        recipe.wheels(out)?;
+    }
+    recipe.list_of_materials(&out.join(format!("ddes-{VERSION}.cdx.json")))?;
+    let changes = files::read_text(&tree.join("CHANGELOG.md"))?;
+    files::write(&out.join("NOTES.md"), files::notes(&changes, VERSION)?.as_bytes())?;
+    files::write_sums(out)?;
+    for program in [&one_file, &dynamic] {
+        recipe.names_no_place(program)?;
+        recipe.names_its_commit(program)?;
+        tools::lists_its_dependencies(program)?;
+    }
+    alone::serves(&one_file)
+}
+
+/// Two folders of other names and other lengths, each begun anew.
+fn reproduce() -> Result<(), String> {
+    let commit = Commit::newest()?;
+    let work = process::target().join("reproduce");
+    let elsewhere = std::env::temp_dir().join(format!("ddes-release-{}", std::process::id()));
+    let trees = [work.join("source"), elsewhere.join("a-folder-elsewhere/source")];
+    let outs = [work.join("one"), work.join("two")];
+    for (tree, out) in trees.iter().zip(&outs) {
+        files::empty(tree)?;
+        make(&commit, tree, out)?;
+        // The second is not to find the first's, and both take gigabytes.
+        files::remove(tree)?;
+    }
+    files::remove(&elsewhere)?;
+    files::equal(&outs[0], &outs[1])?;
+    println!(
+        "two builds of {} in two folders are equal:\n{}",
+        commit.id,
+        files::listing(&outs[0])?
+    );
+    Ok(())
+}
+
+/// The folders stay in the cache, so that only what changed is built again.
+fn short() -> Result<(), String> {
+    let commit = Commit::unnamed();
+    let work = shell::tools().join("release-short");
+    let trees = [work.join("one"), work.join("another-place")];
+    let mut made = Vec::new();
+    for tree in &trees {
+        source::copy_as_they_are(tree)?;
+        let recipe = Recipe::new(tree, &commit)?;
+        let program = recipe.one_file("twice", false)?;
+        recipe.names_no_place(&program)?;
+        made.push(program);
+    }
+    files::same_bytes(&made[0], &made[1])?;
+    println!("two builds in two folders are equal");
+    alone::serves(&made[0])
+}

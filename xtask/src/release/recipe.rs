@@ -1,0 +1,223 @@
+//! What each program of a release is built with. All that could depend on where or when it is built
+//! is settled here: folders, times, the environment, and the name of the commit.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::source::Commit;
+use super::{files, tools};
+use crate::{process, shell};
+
+/// Of the one file: on musl, so that nothing of the machine is needed to start it.
+const ONE_FILE: &str = "x86_64-unknown-linux-musl";
+/// Of the program that uses the machine's libraries.
+const DYNAMIC: &str = "x86_64-unknown-linux-gnu";
+
+/// Debian's compiler, which builds its standard library for a target that it has none for.
+const RUSTC: &str = "/usr/bin/rustc";
+const CARGO: &str = "/usr/bin/cargo";
+const PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "musl-tools", "gcc"];
+/// Where musl-tools has what a program begins and ends with.
+const MUSL: &str = "/usr/lib/x86_64-linux-musl";
+
+/// What would reach the compiler past this file.
+const FOREIGN: &[&str] = &[
+    "CARGO_BUILD_TARGET",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CFLAGS",
+    "LD_LIBRARY_PATH",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_WRAPPER",
+    "RUSTFLAGS",
+];
+
+pub(super) struct Recipe {
+    tree: PathBuf,
+    commit: String,
+    secs: String,
+    /// Folders of this machine, each with what is written in its place.
+    places: Vec<(PathBuf, &'static str)>,
+}
+
+impl Recipe {
+    pub(super) fn new(tree: &Path, commit: &Commit) -> Result<Self, String> {
+        let home = std::env::home_dir().ok_or("there is no home directory")?;
+        let cargo = std::env::var_os("CARGO_HOME").map_or(home.join(".cargo"), PathBuf::from);
+        let (commit, secs) = (commit.id.clone(), commit.secs.clone());
+        // The last one that fits is taken, and each may lie in one before it.
+        let places = vec![(home, "/home"), (cargo, "/cargo"), (tree.to_owned(), "/ddes")];
+        Ok(Self { tree: tree.to_owned(), commit, secs, places })
+    }
+
+    /// What holds for every program that makes something of a release.
+    pub(super) fn settle(&self, command: &mut Command) {
+        for name in FOREIGN {
+            command.env_remove(name);
+        }
+        command.env("CARGO_TARGET_DIR", self.tree.join("target")).env("CARGO_INCREMENTAL", "0");
+        command.env("SOURCE_DATE_EPOCH", &self.secs).env("DDES_COMMIT", &self.commit);
+        command.env("LC_ALL", "C").env("TZ", "UTC").current_dir(&self.tree);
+    }
+
+    /// A flag for each folder that is to have another name.
+    fn renamed(&self, flag: &str) -> Vec<String> {
+        self.places.iter().map(|(from, to)| format!("{flag}={}={to}", from.display())).collect()
+    }
+
+    /// The flags behind `cargo build` for a target.
+    fn build(&self, command: &mut Command, target: &str, profile: &str, flags: &[String]) {
+        let flags = [&self.renamed("--remap-path-prefix")[..], flags].concat();
+        // A string of Rust is one of TOML, too.
+        let flags: Vec<_> = flags.iter().map(|flag| format!("{flag:?}")).collect();
+        let flags = format!("target.{target}.rustflags=[{}]", flags.join(","));
+        command.args(["--locked", "--package", "ddes", "--profile", profile, "--config", &flags]);
+        let of_c = format!("CFLAGS_{}", target.replace('-', "_"));
+        command.env(of_c, self.renamed("-ffile-prefix-map").join(" "));
+        self.settle(command);
+    }
+
+    /// The program that needs nothing but the kernel. Where it is only compared and tried, it does
+    /// without the list of its dependencies.
+    pub(super) fn one_file(&self, profile: &str, has_list: bool) -> Result<PathBuf, String> {
+        compilers()?;
+        let mut command = match has_list {
+            true => auditable()?,
+            false => Command::new(CARGO),
+        };
+        command.args(["build", "--target", ONE_FILE, "-Z", "build-std=std,panic_unwind"]);
+        self.build(&mut command, ONE_FILE, profile, &self.static_flags()?);
+        let path = std::env::var("PATH").map_err(|error| format!("PATH: {error}"))?;
+        command.env("PATH", format!("/usr/bin:{path}"));
+        // The last is for what no stable release of a compiler does: building its library.
+        command.env("CARGO", CARGO).env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1");
+        command.env("CC_x86_64_unknown_linux_musl", "musl-gcc");
+        run(&mut command)?;
+        Ok(self.tree.join("target").join(ONE_FILE).join(profile).join("ddes"))
+    }
+
+    /// How a program is linked that is static, and still lies at another address each time it runs.
+    /// musl-gcc cannot make one, so it is gcc, with what musl-gcc would name.
+    fn static_flags(&self) -> Result<Vec<String>, String> {
+        let link = self.tree.join("target/link");
+        files::empty(&link)?;
+        let (object, archive) = (link.join("unwind.o"), link.join("libddes_unwind.a"));
+        let mut compile = Command::new("musl-gcc");
+        compile.args(["-O2", "-fPIE", "-c", "packaging/static/unwind.c", "-o"]).arg(&object);
+        run(compile.current_dir(&self.tree))?;
+        run(Command::new("ar").arg("rcsD").arg(&archive).arg(&object))?;
+        // The name by which Rust's library asks for what unwinds the stack, on musl.
+        files::write(&link.join("libunwind.a"), b"GROUP(-lgcc_eh -lddes_unwind)\n")?;
+        let gcc = |name: &str| {
+            let path =
+                process::output(Command::new("gcc").arg(format!("-print-file-name={name}")))?;
+            Ok::<_, String>(path.trim().to_owned())
+        };
+        let (begin, end) = (gcc("crtbeginS.o")?, gcc("crtendS.o")?);
+        Ok(vec![
+            "-Clinker=gcc".into(),
+            "-Clink-self-contained=no".into(),
+            format!("-Lnative={}", link.display()),
+            format!("-Lnative={MUSL}"),
+            "-Clink-arg=-nostartfiles".into(),
+            format!("-Zpre-link-args={MUSL}/rcrt1.o"),
+            format!("-Zpre-link-args={MUSL}/crti.o"),
+            format!("-Zpre-link-args={begin}"),
+            format!("-Clink-arg={end}"),
+            format!("-Clink-arg={MUSL}/crtn.o"),
+        ])
+    }
+
+    /// The program that uses the machine's C library.
+    pub(super) fn dynamic(&self) -> Result<PathBuf, String> {
+        let mut command = auditable()?;
+        command.arg("build");
+        self.build(&mut command, DYNAMIC, "dist", &[]);
+        run(&mut command)?;
+        Ok(self.tree.join("target/dist/ddes"))
+    }
+
+    /// The wheels, by the command of the tree itself.
+    pub(super) fn wheels(&self, out: &Path) -> Result<(), String> {
+        let mut command = Command::new("cargo");
+        command.args(["run", "--quiet", "--package", "xtask", "--", "python", "wheel"]);
+        self.settle(&mut command);
+        // maturin passes no --config of its caller's on; cargo divides this at white space.
+        let flags = self.renamed("--remap-path-prefix").join(" ");
+        run(command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", flags))?;
+        files::copy_all(&self.tree.join("target/python/wheel"), out)
+    }
+
+    /// What is built in, as CycloneDX has it.
+    pub(super) fn list_of_materials(&self, file: &Path) -> Result<(), String> {
+        let mut command = Command::new(tools::cyclonedx()?);
+        command.args(["cyclonedx", "--quiet", "--format", "json", "--target", ONE_FILE]);
+        command.args([
+            "--override-filename",
+            "release",
+            "--manifest-path",
+            "crates/cli/Cargo.toml",
+        ]);
+        self.settle(&mut command);
+        run(&mut command)?;
+        let text = files::read_text(&self.tree.join("crates/cli/release.json"))?;
+        // Our own crates are named by their folders.
+        let text = text.replace(&self.tree.display().to_string(), "/ddes");
+        files::write(file, text.as_bytes())
+    }
+
+    /// Whether a program holds no name of a folder of this machine.
+    pub(super) fn names_no_place(&self, program: &Path) -> Result<(), String> {
+        let bytes = files::read(program)?;
+        for (place, _) in &self.places {
+            let name = format!("{}/", place.display());
+            if contains(&bytes, name.as_bytes()) {
+                return Err(format!("{} contains {name}", program.display()));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn names_its_commit(&self, program: &Path) -> Result<(), String> {
+        let said = process::output(Command::new(program).args(["version", "--json"]))?;
+        match said.contains(&format!("\"commit\":\"{}\"", self.commit)) {
+            true => Ok(()),
+            false => Err(format!("{} is not of {}: {said}", program.display(), self.commit)),
+        }
+    }
+}
+
+/// cargo, so that a program contains the list of its dependencies.
+fn auditable() -> Result<Command, String> {
+    let mut command = Command::new(tools::auditable()?);
+    command.arg("auditable");
+    Ok(command)
+}
+
+fn compilers() -> Result<(), String> {
+    let there = [RUSTC, CARGO, "/usr/lib/rustlib/src/rust", MUSL];
+    if there.iter().all(|path| Path::new(path).exists()) {
+        return Ok(());
+    }
+    let install = ["install", "-y", "--no-install-recommends"];
+    shell::run("apt-get", &[&install[..], &PACKAGES].concat(), &[])
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}")) }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_this_machine_is_found_wherever_it_stands() {
+        assert!(contains(b"abc/d/e", b"/d/") && contains(b"/d/", b"/d/"));
+        assert!(!contains(b"abc/d", b"/d/") && !contains(b"", b"/d/"));
+    }
+}
