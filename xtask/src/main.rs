@@ -1,7 +1,7 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `book`, `bench`, `bench-compare`, `circuits`,
 //! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `fleet`, `instructions`,
-//! `loaded`, `mutants`, `fuzz`, `package`, `platforms`, `python`, `capi`, `semver`, `release`. Knows
-//! none of our crates' insides.
+//! `loaded`, `mutants`, `fuzz`, `package`, `platforms`, `python`, `capi`, `semver`, `release`.
+//! Knows none of our crates' insides.
 
 mod bench;
 mod book;

@@ -9,19 +9,6 @@ pub(crate) fn root() -> PathBuf {
     xtask.parent().unwrap_or(xtask).to_path_buf()
 }
 
-/// The folder `ddes/NAME` of the user's cache, made if there is none: for what takes minutes to
-/// build and rarely changes.
-pub(crate) fn cache(name: &str) -> Result<PathBuf, String> {
-    let cache =
-        std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
-    // A user without a home builds in the checkout.
-    let cache = cache.unwrap_or_else(|| root().join("target/cache"));
-    let folder = cache.join("ddes").join(name);
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(folder)
-}
-
 /// Where programs go that take minutes to build: in the user's cache, so that each checkout need
 /// not build them again.
 pub(crate) fn tools() -> PathBuf {
@@ -29,6 +16,13 @@ pub(crate) fn tools() -> PathBuf {
         std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
     cache.map_or_else(|| root().join("target/tools"), |cache| cache.join("ddes-xtask"))
+}
+
+/// A folder beside them, made if there is none: for what takes minutes to build and rarely changes.
+pub(crate) fn cache(name: &str) -> Result<PathBuf, String> {
+    let folder = tools().join(name);
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(folder)
 }
 
 /// Runs `program` to its end; an error names the command.
@@ -125,21 +119,6 @@ pub(crate) fn installed_idle(program: &str, package: &str) -> Result<(), String>
     let outcome = installed(program, package);
     std::fs::remove_file(policy).map_err(failed)?;
     outcome
-}
-
-/// A program that `cargo install` builds, of this version, kept with the other tools.
-pub(crate) fn cargo_tool(name: &str, version: &str) -> Result<PathBuf, String> {
-    let tools = tools();
-    let program = tools.join("bin").join(name);
-    // Cargo's own list of what it put there.
-    let listed = std::fs::read_to_string(tools.join(".crates.toml"));
-    let is_there = listed.is_ok_and(|list| list.contains(&format!("\"{name} {version} (")));
-    if !(is_there && program.is_file()) {
-        let tools = tools.display().to_string();
-        let install = ["install", "--quiet", "--locked", "--force", "--root", &tools];
-        run("cargo", &[&install[..], &["--version", version, name]].concat(), &[])?;
-    }
-    Ok(program)
 }
 
 /// PostgreSQL's server, whose programs are not on the path.

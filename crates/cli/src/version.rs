@@ -62,6 +62,7 @@ fn features() -> Vec<&'static str> {
 fn cipher_name(engine: Engine) -> &'static str {
     match engine {
         Engine::Portable => "portable",
+        Engine::Neon => "neon",
         Engine::Avx2 => "avx2",
         // The second is the first's, for fewer blocks.
         Engine::Avx512 | Engine::Avx512Vl => "avx512",
@@ -80,6 +81,7 @@ fn exponentiation_name(kind: EngineKind) -> &'static str {
     match kind {
         EngineKind::Ifma => "ifma",
         EngineKind::Adx => "adx",
+        EngineKind::A64 => "a64",
         EngineKind::Portable => "portable",
         EngineKind::Oracle => "crypto-bigint",
     }

@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 
 use crate::class::FailureClass;
 use crate::signer::Signer;
-pub use files::open_at_once;
 use files::mode_open_to_others;
+pub use files::open_at_once;
 
 /// The identity that is used where none is named.
 pub const DEFAULT_IDENTITY: &str = "default";

@@ -1,6 +1,6 @@
 //! `cargo xtask release`: all files of a release, from the newest commit, in
-//! target/release-VERSION. `--reproduce` makes them twice, in two folders, and compares them byte for
-//! byte. `--short`, for `test`, builds the one static file twice without optimisation, from the
+//! target/release-VERSION. `--reproduce` makes them twice, in two folders, and compares them byte
+//! for byte. `--short`, for `test`, builds the one static file twice without optimisation, from the
 //! files as they are here, and lets it serve where nothing else is.
 
 mod alone;

@@ -16,11 +16,11 @@ const CYCLONEDX: (&str, &str) = ("cargo-cyclonedx", "0.5.9");
 const DEPENDENCIES_MIN: usize = 100;
 
 pub(super) fn auditable() -> Result<PathBuf, String> {
-    shell::cargo_tool(AUDITABLE.0, AUDITABLE.1)
+    shell::cargo_tool(AUDITABLE.0, AUDITABLE.1).map(PathBuf::from)
 }
 
 pub(super) fn cyclonedx() -> Result<PathBuf, String> {
-    shell::cargo_tool(CYCLONEDX.0, CYCLONEDX.1)
+    shell::cargo_tool(CYCLONEDX.0, CYCLONEDX.1).map(PathBuf::from)
 }
 
 /// Whether whoever has the program alone reads from it what it was made from.

@@ -107,8 +107,12 @@ fn a_killed_server_is_replaced_by_another_one_and_each_integer_counts_once() {
     let world = PostgresWorld::new();
     let numbers = world.numbers();
     let mut first = world.serve(&[]);
-    let mut sender = from(world.send(&first, &["--resume", "-"]), &numbers);
-    let mut sender = sender.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut sender = world.send(&first, &["--resume", "-"]);
+    let mut sender =
+        sender.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Its input goes on, so that it cannot come to its end before it is killed.
+    let half: String = (1..=COUNT / 2).map(|number| format!("{number}\n")).collect();
+    sender.stdin.as_mut().unwrap().write_all(half.as_bytes()).unwrap();
     let begin = Instant::now();
     while world.postgres.sql("ddes", "SELECT coalesce(sum(last_seq), 0) FROM ddes_account") == "0" {
         assert!(begin.elapsed() < Duration::from_secs(60), "nothing is counted");

@@ -1,5 +1,6 @@
-//! What is asked of files with keys and lists on Windows. Who may read a key is what the folder says
-//! in which it was made: in a user's profile, that user and administrators. It is not looked at.
+//! What is asked of files with keys and lists on Windows. Who may read a key is what the folder
+//! says in which it was made: in a user's profile, that user and administrators. It is not looked
+//! at.
 
 use std::fs::File;
 use std::io;
