@@ -152,8 +152,6 @@ fn each_object_has_event_time_and_version_and_a_name_has_one_type() {
     let intervals =
         "bench run --json --yes --server SERVER --trust TRUST --sessions 1 --duration 2 --warmup 0";
     types.read(intervals, &site.prepare(intervals, ""));
-    let keys = "inspect SESSION --keys --json";
-    types.read(keys, &site.prepare(keys, ""));
     for line in [
         "total --json --server 127.0.0.1:1",
         "send --json",
@@ -203,13 +201,14 @@ fn each_object_has_event_time_and_version_and_a_name_has_one_type() {
 }
 
 #[test]
-fn the_file_of_a_run_and_that_of_an_attack_fit_their_schemas() {
+fn the_files_of_runs_and_attacks_and_the_keys_of_a_session_fit_their_schemas() {
     let site = Site::new();
     let one_line = |file: &str| {
         let text = std::fs::read_to_string(site.home.join(file)).unwrap();
         serde_json::from_str::<Value>(&text).unwrap().to_string()
     };
     fits("run", &one_line("run.json"));
+    fits("lines", &site.prepare("inspect SESSION --keys --json", ""));
     site.prepare("lab run 1 --no-pause --seed anna --quiet --evidence DIR.json", "evidence");
     fits("evidence", &one_line("folder-evidence.json"));
 }
