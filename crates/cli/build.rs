@@ -14,7 +14,8 @@ fn main() -> Result<(), String> {
     println!("cargo:rerun-if-env-changed={COMMIT}");
     let commit = match std::env::var(COMMIT) {
         Ok(named) if !named.is_empty() => checked(&named)?,
-        Ok(_) | Err(_) => checked_out().unwrap_or(String::new()),
+        // Empty without a repository: it is not known then.
+        Ok(_) | Err(_) => checked_out().into_iter().collect(),
     };
     println!("cargo:rustc-env=DDES_BUILD_COMMIT={commit}");
     println!("cargo:rustc-env=DDES_BUILD_TARGET={}", variable("TARGET")?);

@@ -20,7 +20,7 @@ impl Interrupt {
         let signal = signal(SignalKind::interrupt());
         #[cfg(windows)]
         let signal = ctrl_c();
-        signal.map(Self).map_err(unwatched)
+        signal.map(Self).map_err(|error| unwatched(&error))
     }
 
     /// Waits for a Ctrl-C and gives what the command fails with.
@@ -39,7 +39,7 @@ impl Termination {
     /// From now on SIGTERM does not end the process by itself. To be called within a runtime.
     pub(crate) fn watch() -> Result<Self, Failure> {
         #[cfg(unix)]
-        return signal(SignalKind::terminate()).map(Self).map_err(unwatched);
+        return signal(SignalKind::terminate()).map(Self).map_err(|error| unwatched(&error));
         #[cfg(windows)]
         return Ok(Self());
     }
@@ -49,10 +49,10 @@ impl Termination {
         if self.0.recv().await.is_some() {
             return;
         }
-        pending().await
+        pending().await;
     }
 }
 
-fn unwatched(error: std::io::Error) -> Failure {
-    Failure::system("cannot watch for signals", &error)
+fn unwatched(error: &std::io::Error) -> Failure {
+    Failure::system("cannot watch for signals", error)
 }
