@@ -15,8 +15,8 @@ const RUSTC: &str = "/usr/bin/rustc";
 
 const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "qemu-user"];
 
-/// Dependencies and the standard library are built for few tests. But for the big integers, to which
-/// the tests of exponentiations compare.
+/// Dependencies and the standard library are built for few tests. But for the big integers, to
+/// which the tests of exponentiations compare.
 const QUICKER: [&str; 4] = [
     "--config",
     "profile.dev.package.\"*\".opt-level=1",
