@@ -56,7 +56,7 @@ usage: cargo xtask COMMAND
                        changes that no test notices, all or in the lines of a change; see xtask/mutants.txt
   package [--debug] [--test]
                        the Debian package, in target/debian; its life in a clean Debian
-  release [--reproduce | --short]
+  release [--reproduce | --short | --alone FILE]
                        all files of a release, in target/release-VERSION; twice, and compared
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
