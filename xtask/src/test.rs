@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, crash, deny, faults, mutants, package, page, power, release, rot, sim};
+use crate::{bench, crash, deny, faults, mutants, package, page, power, rot, sim};
 
 const TESTS_PER_CORE: usize = 4;
 
@@ -56,7 +56,6 @@ const STEPS: &[Step] = &[
         shell::run("cargo", &["test", "--workspace"], &environment)
     }),
     ("packaging", package::check),
-    ("release", || release::run(&["--short"])),
     // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the
     // place of its flags.
     ("plain", || {

@@ -1,7 +1,7 @@
 //! `cargo xtask release`: all files of a release, from the newest commit, in
-//! target/release-VERSION. `--reproduce` makes them twice, in two folders, and compares them byte for
-//! byte. `--short`, for `test`, builds the one static file twice without optimisation, from the
-//! files as they are here, and lets it serve where nothing else is, as `--alone` does with a file.
+//! target/release-VERSION. `--reproduce` makes them twice, in two folders, and compares them byte
+//! for byte. `--short` builds the one static file twice without optimisation, from the files as
+//! they are here, and lets it serve where nothing else is, as `--alone` does with a file.
 
 mod alone;
 mod files;
