@@ -68,7 +68,7 @@ usage: cargo xtask COMMAND
   platforms [--short]  aarch64 and s390x under an emulator; macOS and Windows by `cargo check`
   capi [--prefix DIR]  writes ddes.h; or installs the C library below DIR, with its pkg-config file
   semver               what a caller of ddes-client and ddes-wire would have to change, since the baseline
-  release [--reproduce | --short]
+  release [--reproduce | --short | --alone FILE]
                        all files of a release, in target/release-VERSION; twice, and compared
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 

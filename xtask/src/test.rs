@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use crate::shell::{self, python};
 use crate::tidy;
 use crate::{
-    bench, book, capi, crash, deny, faults, mutants, package, page, platforms, power, python,
-    release, rot, sim,
+    bench, book, capi, crash, deny, faults, mutants, package, page, power, python, rot, sim,
 };
 
 const TESTS_PER_CORE: usize = 4;
@@ -64,15 +63,12 @@ const STEPS: &[Step] = &[
     // The wheel, installed as a user does, against the server of the release build.
     ("python", || python::run(&[])),
     ("capi", capi::check),
-    ("release", || release::run(&["--short"])),
     // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the
     // place of its flags.
     ("plain", || {
         let flags = [("RUSTFLAGS", "--cfg ddes_plain_build"), ("CARGO_TARGET_DIR", "target/plain")];
         shell::run("cargo", &["test", "--package", "ddes-identity"], &flags)
     }),
-    // On an emulated processor.
-    ("platforms", || platforms::run(&["--short"])),
     // In the lines of this change, for three minutes at most.
     ("mutants", || mutants::run(&["--diff"])),
     ("faults", || faults::run(&["--short"])),

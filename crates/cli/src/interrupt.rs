@@ -49,7 +49,7 @@ impl Termination {
         if self.0.recv().await.is_some() {
             return;
         }
-        pending().await;
+        pending::<()>().await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask release`: all files of a release, from the newest commit, in
 //! target/release-VERSION. `--reproduce` makes them twice, in two folders, and compares them byte
-//! for byte. `--short`, for `test`, builds the one static file twice without optimisation, from the
-//! files as they are here, and lets it serve where nothing else is.
+//! for byte. `--short` builds the one static file twice without optimisation, from the files as
+//! they are here, and lets it serve where nothing else is, as `--alone` does with a file.
 
 mod alone;
 mod files;
@@ -16,7 +16,7 @@ use crate::shell;
 use recipe::Recipe;
 use source::Commit;
 
-const USAGE: &str = "usage: cargo xtask release [--reproduce | --short]";
+const USAGE: &str = "usage: cargo xtask release [--reproduce | --short | --alone FILE]";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         }
         ["--reproduce"] => reproduce(),
         ["--short"] => short(),
+        ["--alone", program] => alone::serves(Path::new(program)),
         _ => Err(USAGE.into()),
     }
 }
