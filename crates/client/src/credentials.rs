@@ -383,7 +383,11 @@ mod tests {
         let list = format!("# ours\n{} {LINE}\nother.example:1 {LINE}\n", server());
         let list = folder.write("known_servers", list, 0o644);
         for given in [LINE, public.to_str().unwrap(), list.to_str().unwrap()] {
-            assert_eq!(trust(given.as_ref(), &server()).unwrap(), [key.clone()], "{given}");
+            assert_eq!(
+                trust(given.as_ref(), &server()).unwrap(),
+                std::slice::from_ref(&key),
+                "{given}"
+            );
         }
         let home = ClientHome::locate(Some(&folder.0)).unwrap();
         assert_eq!(trust_of_home(&home, &server()).unwrap(), [key]);
