@@ -13,11 +13,11 @@ fn main() -> Result<(), String> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed={COMMIT}");
     let commit = match std::env::var(COMMIT) {
-        Ok(named) if !named.is_empty() => checked(&named)?,
-        // Empty without a repository: it is not known then.
-        Ok(_) | Err(_) => checked_out().into_iter().collect(),
+        Ok(named) if !named.is_empty() => Some(checked(&named)?),
+        Ok(_) | Err(_) => checked_out(),
     };
-    println!("cargo:rustc-env=DDES_BUILD_COMMIT={commit}");
+    // Empty where nobody says it.
+    println!("cargo:rustc-env=DDES_BUILD_COMMIT={}", commit.as_deref().unwrap_or(""));
     println!("cargo:rustc-env=DDES_BUILD_TARGET={}", variable("TARGET")?);
     println!("cargo:rustc-env=DDES_BUILD_RUSTC={}", compiler()?);
     Ok(())
