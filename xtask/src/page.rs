@@ -46,7 +46,10 @@ pub(crate) fn browser() -> Result<(), String> {
 /// with what a printer makes of them.
 fn tested() -> Result<(), String> {
     shell::installed("pdftotext", "poppler-utils")?;
-    shell::run("cargo", &["build", "--package", "ddes"], &[])?;
+    // As the tests of the commands have it: another choice of packages has other features, and
+    // then half of the dependencies are built once more.
+    let build = ["test", "--quiet", "--workspace", "--no-run", "--test", "commands"];
+    shell::run("cargo", &build, &[])?;
     let ddes = root().join("target/debug/ddes").display().to_string();
     let arguments = ["--prefix", "web", "run", "--silent", "test-all"];
     shell::run("npm", &arguments, &[("DDES", &ddes)])

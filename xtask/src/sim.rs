@@ -146,7 +146,10 @@ fn hunt(program: &Path, more: &[&str]) -> Result<Found, String> {
 fn build(mutant: Option<&str>) -> Result<PathBuf, String> {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from);
-    let cargo = ["build", "--release", "--quiet", "--package", "ddes-sim"];
+    // With the command, though it is not built: its features are those of the release build, whose
+    // dependencies are used again.
+    let packages = ["--package", "ddes", "--package", "ddes-sim", "--bin", "ddes-sim"];
+    let cargo = [&["build", "--release", "--quiet"], &packages[..]].concat();
     let program = target.join("release/ddes-sim");
     let Some(mutant) = mutant else {
         shell::run("cargo", &cargo, &[])?;
