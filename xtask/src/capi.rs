@@ -47,8 +47,8 @@ fn header(to: &Path) -> Result<(), String> {
     shell::run(&cbindgen, &[&made[..], &["crates/capi"]].concat(), &[])
 }
 
-/// Puts what was built below `prefix`, as pkg-config knows it. The libraries are without what only a
-/// debugger reads; the static one keeps the names by which a linker finds its parts.
+/// Puts what was built below `prefix`, as pkg-config knows it. The libraries are without what only
+/// a debugger reads; the static one keeps the names by which a linker finds its parts.
 fn install(prefix: &Path) -> Result<(), String> {
     let built = process::target().join("release");
     let (lib, include) = (prefix.join("lib"), prefix.join("include"));

@@ -1,9 +1,11 @@
-//! Wheels for other machines: linked by zig against an old glibc, stripped, and looked at by others'
-//! programs. That for aarch64 is built by Debian's compiler, as its standard library has to be.
+//! Wheels for other machines: linked by zig against an old glibc, stripped, and looked at by
+//! others' programs. That for aarch64 is built by Debian's compiler, as its standard library has to
+//! be.
 //!
-//! zig puts an unwinder of its own into what it links. A thread that Python ends (pthread_exit, in an
-//! interpreter that ends) is unwound by that of the C library, libgcc_s, through our frames: it would
-//! call into the other one and crash. So the module is linked with libgcc_s, which comes first.
+//! zig puts an unwinder of its own into what it links. A thread that Python ends (pthread_exit, in
+//! an interpreter that ends) is unwound by that of the C library, libgcc_s, through our frames: it
+//! would call into the other one and crash. So the module is linked with libgcc_s, which comes
+//! first.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +25,7 @@ pub(super) const AARCH64: &str = "aarch64-unknown-linux-gnu";
 const CARGO: &str = "/usr/bin/cargo";
 const RUSTC: &str = "/usr/bin/rustc";
 const LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
-/// And the library that unwinds, which a program is linked with and that the C library loads.
+/// The library that unwinds, for that processor.
 const UNWINDER: &str = "/usr/aarch64-linux-gnu/lib/libgcc_s.so.1";
 const COMPILER: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "libgcc-s1-arm64-cross"];
 
