@@ -1,6 +1,7 @@
 //! The Python package: built by maturin, installed into a clean environment as a user does, and
 //! tested there; and what benchmarks and releases need of it.
 
+mod elsewhere;
 mod wheels;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use crate::process::{self, output};
 use crate::shell::{self, root};
 
 const USAGE: &str =
-    "usage: cargo xtask python [--wheel FILE | wheel [--target TRIPLE] | sdist]";
+    "usage: cargo xtask python [--wheel FILE | wheel [--target TRIPLE] | elsewhere | sdist]";
 
 /// What .cargo/config.toml says to every program that cargo runs here, and users have not.
 const OF_THE_WORKSPACE: [&str; 3] =
@@ -22,6 +23,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         ["--wheel", file] => test(Some(Path::new(file))),
         ["wheel"] => wheels::make(None).map(drop),
         ["wheel", "--target", triple] => wheels::make(Some(triple)).map(drop),
+        ["elsewhere"] => elsewhere::run(),
         ["sdist"] => sdist(),
         _ => Err(USAGE.into()),
     }
