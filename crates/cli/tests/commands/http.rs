@@ -214,6 +214,7 @@ fn starts_without_its_page(home: &Path) -> bool {
     command.env_remove("DDES_HTTP");
     let mut server = crate::start(command, |line| {
         let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["event"], "listening");
         Some(event["http"].to_string())
     });
     let has_page = server.address != "null";
