@@ -1,8 +1,9 @@
 //! The wheels where others install them: on the oldest and on a new Python, each with the C library
 //! of its own Debian, and on aarch64 under an emulator. The tests of the package run there.
 //!
-//! Nothing is installed on this machine: Debian's packages are unpacked into a folder of the user's
-//! cache, whichever release and processor they are for.
+//! No Python is installed on this machine: Debian's packages are unpacked into a folder of the
+//! user's cache, whichever release and processor they are for. patchelf and the emulator are
+//! installed where they are missing.
 
 use std::ffi::OsStr;
 use std::fs;
