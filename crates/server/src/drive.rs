@@ -733,11 +733,18 @@ impl Driver {
     }
 }
 
+/// What `poll` says of a stream whose peer will send nothing more. Only Linux tells that apart from
+/// a stream that both sides have closed.
+#[cfg(target_os = "linux")]
+const PEER_CLOSED: PollFlags = PollFlags::RDHUP;
+#[cfg(not(target_os = "linux"))]
+const PEER_CLOSED: PollFlags = PollFlags::HUP;
+
 /// Asks the system whether the client has closed the connection: the event for it may still be on
 /// its way.
 fn has_ended(stream: &TcpStream) -> bool {
-    let mut asked = [PollFd::new(stream, PollFlags::RDHUP)];
-    let ended = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    let mut asked = [PollFd::new(stream, PEER_CLOSED)];
+    let ended = PEER_CLOSED | PollFlags::HUP | PollFlags::ERR;
     match rustix::event::poll(&mut asked, Some(&Timespec::default())) {
         Ok(_) => asked.iter().any(|found| found.revents().intersects(ended)),
         // A later read finds out.

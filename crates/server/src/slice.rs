@@ -7,9 +7,9 @@
 )]
 
 use std::io;
-use std::mem::size_of;
 
 /// The shortest slice that Linux grants, in nanoseconds.
+#[cfg(target_os = "linux")]
 const SLICE_NANOS: u64 = 100_000;
 
 /// Requests short slices for the calling thread; its share of the processor stays the same. Linux

@@ -5,14 +5,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-#[cfg(unix)]
-use clap::Args;
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 #[cfg(unix)]
 use ddes_identity::ServerAddress;
 
+use super::OutputArgs;
 #[cfg(unix)]
-use super::{HomeArgs, HttpPlace, OutputArgs, SuiteName, address};
+use super::{HomeArgs, HttpPlace, SuiteName, address};
 
 #[cfg(unix)]
 #[derive(Args, Debug)]

@@ -7,7 +7,9 @@
 
 use std::hint::black_box;
 
-use memmap2::{Advice, MmapMut};
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
+use memmap2::MmapMut;
 
 /// Entries of a line.
 const SLOTS: usize = 12;
@@ -52,6 +54,7 @@ impl Table {
     pub(super) fn new(lines: usize, index_bits: u32) -> Option<Self> {
         let memory = MmapMut::map_anon(lines.checked_mul(LINE_BYTES)?).ok()?;
         // A system without huge pages is slower; nothing else changes.
+        #[cfg(target_os = "linux")]
         drop(memory.advise(Advice::HugePage));
         Some(Self { memory, lines, index_bits })
     }
