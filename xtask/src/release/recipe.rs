@@ -16,7 +16,17 @@ const DYNAMIC: &str = "x86_64-unknown-linux-gnu";
 /// Debian's compiler, which builds its standard library for a target that it has none for.
 const RUSTC: &str = "/usr/bin/rustc";
 const CARGO: &str = "/usr/bin/cargo";
-const PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "musl-tools", "gcc"];
+/// With what links a program, and with what finds the packages that a package depends on.
+const PACKAGES: [&str; 8] = [
+    "rustc-web",
+    "cargo-web",
+    "rust-web-src",
+    "musl-tools",
+    "gcc",
+    "libc6-dev",
+    "binutils",
+    "dpkg-dev",
+];
 /// Where musl-tools has what a program begins and ends with.
 const MUSL: &str = "/usr/lib/x86_64-linux-musl";
 
@@ -41,6 +51,7 @@ pub(super) struct Recipe {
 
 impl Recipe {
     pub(super) fn new(tree: &Path, commit: &Commit) -> Result<Self, String> {
+        shell::packages(&PACKAGES)?;
         let home = std::env::home_dir().ok_or("there is no home directory")?;
         let cargo = std::env::var_os("CARGO_HOME").map_or(home.join(".cargo"), PathBuf::from);
         let (commit, secs) = (commit.id.clone(), commit.secs.clone());
@@ -79,7 +90,6 @@ impl Recipe {
     /// The program that needs nothing but the kernel. Where it is only compared and tried, it does
     /// without the list of its dependencies.
     pub(super) fn one_file(&self, profile: &str, has_list: bool) -> Result<PathBuf, String> {
-        compilers()?;
         let mut command = match has_list {
             true => auditable()?,
             false => Command::new(CARGO),
@@ -191,15 +201,6 @@ fn auditable() -> Result<Command, String> {
     let mut command = Command::new(tools::auditable()?);
     command.arg("auditable");
     Ok(command)
-}
-
-fn compilers() -> Result<(), String> {
-    let there = [RUSTC, CARGO, "/usr/lib/rustlib/src/rust", MUSL];
-    if there.iter().all(|path| Path::new(path).exists()) {
-        return Ok(());
-    }
-    let install = ["install", "-y", "--no-install-recommends"];
-    shell::run("apt-get", &[&install[..], &PACKAGES].concat(), &[])
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
