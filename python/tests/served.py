@@ -53,6 +53,14 @@ class Server:
             raise AssertionError(f"{command}: {done.returncode}: {done.stderr}")
         return done.stdout.strip()
 
+    def exit_code(self, *arguments: str) -> int:
+        """That with which a command ends which asks nobody."""
+        command = [PROGRAM, *arguments, "--no-input"]
+        done = subprocess.run(
+            command, env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=WITHIN
+        )
+        return done.returncode
+
     def start(self) -> None:
         command = [PROGRAM, "serve", "--json", "--http", "off", "--listen", self.address]
         self.process = subprocess.Popen(

@@ -361,6 +361,38 @@ class Refusals(Served):
             client = ddes.Client(address, **settings)
             self.raises(ddes.TimeoutError, 6, "in time", client.flush)
 
+    def both(self, code: int, server: Server, address: str, **settings: Any) -> None:
+        """The exception and the command's exit code of one and the same failure."""
+        given = server.settings(**settings)
+        with self.assertRaises(ddes.Error) as raised:
+            with ddes.Client(address, patience=0, network_timeout=1, **given) as client:
+                client.add(1)
+                client.flush()
+        self.assertEqual(raised.exception.exit_code, code, raised.exception)
+        command = ["send", "--server", address, "--trust", given["trust"], "--timeout", "1"]
+        command += ["--as", given["identity"], "--retry-secs", "0", "1"]
+        if "outbox" in given:
+            command += ["--outbox", str(given["outbox"])]
+        self.assertEqual(server.exit_code(*command), code, command)
+
+    def test_the_command_ends_with_the_code_of_the_exception(self) -> None:
+        server, outbox = Server("--ledger", "memory"), self.server.folder / "of-both"
+        self.addCleanup(server.remove)
+        settings = server.settings(outbox=outbox)
+        with ddes.Client(server.address, **settings) as client:
+            client.add([1, 2, 3])
+            client.flush()
+            self.both(1, server, server.address, **settings)
+        self.both(2, server, server.address, outbox=outbox)
+        self.both(3, server, unused_address())
+        other = "SHA256:bbXpuKG6zhzdmnxq256TlqzFBzRl2f6OOg722cYNbU8"
+        self.both(4, server, server.address, trust=other)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.both(6, server, f"127.0.0.1:{listener.getsockname()[1]}")
+        server.kill()
+        server.start()
+        self.both(5, server, server.address, **settings)
+
     def test_keys_are_found_as_people_name_them(self) -> None:
         identity = self.server.new_identity()
         path = self.server.home / "identities" / identity

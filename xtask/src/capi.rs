@@ -47,7 +47,8 @@ fn header(to: &Path) -> Result<(), String> {
     shell::run(&cbindgen, &[&made[..], &["crates/capi"]].concat(), &[])
 }
 
-/// Puts what was built below `prefix`, as pkg-config knows it.
+/// Puts what was built below `prefix`, as pkg-config knows it. The libraries are without what only
+/// a debugger reads; the static one keeps the names by which a linker finds its parts.
 fn install(prefix: &Path) -> Result<(), String> {
     let built = process::target().join("release");
     let (lib, include) = (prefix.join("lib"), prefix.join("include"));
@@ -58,11 +59,14 @@ fn install(prefix: &Path) -> Result<(), String> {
     let [file, remembered, plain] = SHARED;
     let file = format!("{file}{}", env!("CARGO_PKG_VERSION"));
     // A program may have the old file in its memory: it is replaced, not overwritten.
-    for (name, is_of) in
-        [("libddes.a", "libddes.a"), (&*file, "libddes.so")].map(|(name, of)| (lib.join(name), of))
+    for (name, of, unneeded) in
+        [("libddes.a", "libddes.a", "--strip-debug"), (&*file, "libddes.so", "--strip-unneeded")]
     {
+        let name = lib.join(name);
         remove(&name)?;
-        fs::copy(built.join(is_of), name).map_err(failed)?;
+        let mut strip = Command::new("strip");
+        strip.args([unneeded, "-o"]).arg(&name).arg(built.join(of));
+        output(&mut strip).map_err(|why| format!("strip of {of}: {why}"))?;
     }
     for (name, leads_to) in [(remembered, &*file), (plain, remembered)] {
         remove(&lib.join(name))?;

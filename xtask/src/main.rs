@@ -63,8 +63,8 @@ usage: cargo xtask COMMAND
                        changes that no test notices, all or in the lines of a change; see xtask/mutants.txt
   package [--debug] [--test]
                        the Debian package, in target/debian; its life in a clean Debian
-  python [wheel [--target TRIPLE] | sdist]
-                       tests the Python package; makes its wheel for other machines, or its source package, in target/python
+  python [--wheel FILE | wheel [--target TRIPLE] | elsewhere | sdist]
+                       tests the Python package, or a wheel of it; makes its wheel for other machines, in target/python, and tests it on other Pythons; or makes its source package
   platforms [--short]  aarch64 and s390x under an emulator; macOS and Windows by `cargo check`
   capi [--prefix DIR]  writes ddes.h; or installs the C library below DIR, with its pkg-config file
   semver               what a caller of ddes-client and ddes-wire would have to change, since the baseline

@@ -1,41 +1,78 @@
 //! The Python package: built by maturin, installed into a clean environment as a user does, and
 //! tested there; and what benchmarks and releases need of it.
 
-use std::path::{Path, PathBuf};
+mod elsewhere;
+mod wheels;
 
-use crate::process;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{self, output};
 use crate::shell::{self, root};
 
-/// The Python that most wheels are for.
-const COMPATIBILITY: &str = "manylinux2014";
+const USAGE: &str =
+    "usage: cargo xtask python [--wheel FILE | wheel [--target TRIPLE] | elsewhere | sdist]";
+
+/// What .cargo/config.toml says to every program that cargo runs here, and users have not.
+const OF_THE_WORKSPACE: [&str; 3] =
+    ["PYO3_BUILD_EXTENSION_MODULE", "PYO3_CONFIG_FILE", "CARGO_TARGET_DIR"];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     match arguments {
-        [] => test(),
-        ["wheel"] => release(&[]),
-        ["wheel", "--target", triple] => release(&["--target", triple]),
-        ["sdist"] => {
-            let tools = tools()?;
-            let folder = fresh(folder().join("sdist"))?;
-            maturin(&tools, &["sdist", "--out", &folder.display().to_string()])?;
-            println!("made {}", only_file(&folder)?.display());
-            Ok(())
-        }
-        _ => Err("usage: cargo xtask python [wheel [--target TRIPLE] | sdist]".into()),
+        [] => test(None),
+        ["--wheel", file] => test(Some(Path::new(file))),
+        ["wheel"] => wheels::make(None).map(drop),
+        ["wheel", "--target", triple] => wheels::make(Some(triple)).map(drop),
+        ["elsewhere"] => elsewhere::run(),
+        ["sdist"] => sdist(),
+        _ => Err(USAGE.into()),
     }
 }
 
-/// The tests of the package, of its types, and of the examples in its documentation.
-fn test() -> Result<(), String> {
+/// The tests of the package, of its types, and of the examples in its documentation; with a wheel
+/// that is there already, or with one that is made for them.
+fn test(wheel: Option<&Path>) -> Result<(), String> {
     let tools = tools()?;
-    shell::run("cargo", &["build", "--release"], &[])?;
-    // What the tests have built of it is used again.
-    let wheel = wheel(&tools, "dev")?;
+    let server = server()?;
+    let wheel = match wheel {
+        Some(wheel) => std::path::absolute(wheel).map_err(|error| error.to_string())?,
+        // What the tests have built of it is used again.
+        None => self::wheel(&tools, "dev")?,
+    };
     let python = installed(&tools, "test", &wheel)?;
-    let server = root().join(process::target()).join("release/ddes").display().to_string();
-    let discover = ["-m", "unittest", "discover", "-s", "python/tests"];
-    shell::run(&python, &discover, &[("DDES", &server)])?;
+    shell::run(&python, &TESTS, &[("DDES", &server)])?;
     types(&tools, &wheel)
+}
+
+const TESTS: [&str; 5] = ["-m", "unittest", "discover", "-s", "python/tests"];
+
+/// The program that the tests count at.
+fn server() -> Result<String, String> {
+    shell::run("cargo", &["build", "--release"], &[])?;
+    Ok(root().join(process::target()).join("release/ddes").display().to_string())
+}
+
+/// The source package, which builds where nothing else of ours is, and passes what the pages say.
+fn sdist() -> Result<(), String> {
+    let tools = tools()?;
+    let server = server()?;
+    let folder = fresh(folder().join("sdist"))?;
+    maturin(&tools, &["sdist", "--out", &folder.display().to_string()], &[])?;
+    let sdist = only_file(&folder)?;
+    println!("made {}", sdist.display());
+    let clean = self::folder().join("sdist-test");
+    shell::virtual_environment(&clean, &["--clear"])?;
+    let python = clean.join("bin/python").display().to_string();
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).arg(&sdist);
+    // Not below the workspace, whose .cargo/config.toml cargo would find.
+    pip.current_dir(std::env::temp_dir());
+    for name in OF_THE_WORKSPACE {
+        pip.env_remove(name);
+    }
+    output(&mut pip)?;
+    let examples = [&TESTS[..], &["-p", "test_docs.py"]].concat();
+    shell::run(&python, &examples, &[("DDES", &server)])
 }
 
 /// Whether the types are sound, and the stubs are those of the module.
@@ -57,18 +94,6 @@ pub(crate) fn to_measure() -> Result<String, String> {
     Ok(python)
 }
 
-/// A wheel for other machines: linked by zig against an old glibc, stripped.
-fn release(flags: &[&str]) -> Result<(), String> {
-    let folder = shell::tools().join("python-wheel");
-    let tools = shell::environment(&folder, "python/requirements-wheel.txt")?;
-    let wheels = fresh(self::folder().join("wheel"))?;
-    let wheels_shown = wheels.display().to_string();
-    let build = ["build", "--profile", "dist", "--zig", "--compatibility", COMPATIBILITY];
-    maturin(&tools, &[&build[..], &["--out", &wheels_shown], flags].concat())?;
-    println!("made {}", only_file(&wheels)?.display());
-    Ok(())
-}
-
 /// What builds and checks the package.
 fn tools() -> Result<String, String> {
     shell::environment(&shell::tools().join("python"), "python/requirements.txt")
@@ -83,17 +108,23 @@ fn wheel(tools: &str, profile: &str) -> Result<PathBuf, String> {
     let folder = fresh(folder().join(format!("wheel-{profile}")))?;
     let shown = folder.display().to_string();
     let build = ["build", "--profile", profile, "--compatibility", "linux", "--out", &shown];
-    maturin(tools, &build)?;
+    maturin(tools, &build, &[])?;
     only_file(&folder)
 }
 
 /// Runs maturin where pyproject.toml is, with its environment's programs found first.
-fn maturin(tools: &str, arguments: &[&str]) -> Result<(), String> {
-    let bin = Path::new(tools).parent().unwrap_or(Path::new("")).display().to_string();
+fn maturin(tools: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
     let path = std::env::var("PATH").map_err(|error| format!("PATH: {error}"))?;
-    let maturin = format!("{bin}/maturin");
-    let environment = [("PATH", &*format!("{bin}:{path}"))];
+    let path = format!("{}:{path}", bin(tools).display());
+    let environment = [&[("PATH", &*path)], environment].concat();
+    let maturin = bin(tools).join("maturin").display().to_string();
     shell::run_in(&root().join("python"), &maturin, arguments, &environment)
+}
+
+/// The folder of an environment's programs.
+fn bin(python: &str) -> &Path {
+    // It is the path of a file.
+    Path::new(python).parent().unwrap_or(Path::new(""))
 }
 
 /// A Python that has the wheel and nothing else.

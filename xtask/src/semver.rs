@@ -2,8 +2,6 @@
 //! with the last release; before the first one, with the commit that xtask/semver-baseline.txt
 //! names. A change that breaks callers needs another version, or another commit in that file and a
 //! word in CHANGELOG.md (docs/stability.md).
-//!
-//! It takes minutes, and is not among the steps of `cargo xtask test`: it is for releases.
 
 use std::process::Command;
 
@@ -12,15 +10,13 @@ use crate::shell::{self, root};
 
 const VERSION: &str = "0.51.0";
 const BASELINE: &str = "xtask/semver-baseline.txt";
-pub(crate) fn run() -> Result<(), String> {
-    compare(&baseline()?)
-}
 
-fn compare(baseline: &str) -> Result<(), String> {
+pub(crate) fn run() -> Result<(), String> {
+    let baseline = baseline()?;
     println!("compared with {baseline}");
     let program = shell::cargo_tool("cargo-semver-checks", VERSION)?;
     let packages = ["--package", "ddes-client", "--package", "ddes-wire"];
-    let check = ["semver-checks", "check-release", "--baseline-rev", baseline];
+    let check = ["semver-checks", "check-release", "--baseline-rev", &baseline];
     shell::run(&program, &[&check[..], &packages].concat(), &[])
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::shell::{self, python};
 use crate::tidy;
 use crate::{
-    bench, book, capi, crash, deny, faults, mutants, package, page, power, python, rot, sim,
+    bench, book, capi, crash, deny, faults, mutants, package, page, power, python, rot, semver, sim,
 };
 
 const TESTS_PER_CORE: usize = 4;
@@ -35,6 +35,8 @@ const STEPS: &[Step] = &[
         )
     }),
     ("deny", deny::run),
+    // What the libraries promise to their callers.
+    ("semver", semver::run),
     ("peer", || shell::run(&python()?, &["-m", "unittest", "discover", "-s", "peer"], &[])),
     ("page", page::run),
     // The documentation as a site: dead links, the search, a part of its pages in a browser.

@@ -92,3 +92,65 @@ pub(crate) fn last() -> *const c_char {
 }
 
 const NONE: &CStr = c"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = include_str!("../include/ddes.h");
+    const EXCEPTIONS: &str = include_str!("../../../python/ddes/errors.py");
+    const RAISED: &str = include_str!("../../python/src/failure.rs");
+
+    const ALL: [FailureClass; 6] = [
+        FailureClass::Refused,
+        FailureClass::Usage,
+        FailureClass::Connect,
+        FailureClass::Identity,
+        FailureClass::Integrity,
+        FailureClass::Timeout,
+    ];
+
+    /// Not compiled with a class that it does not name: that one belongs into `ALL`, too.
+    fn name(class: FailureClass) -> &'static str {
+        match class {
+            FailureClass::Refused => "Refused",
+            FailureClass::Usage => "Usage",
+            FailureClass::Connect => "Connect",
+            FailureClass::Identity => "Identity",
+            FailureClass::Integrity => "Integrity",
+            FailureClass::Timeout => "Timeout",
+        }
+    }
+
+    /// Each class of Python's exceptions, with its exit code: that of the class above it, unless it
+    /// has its own.
+    fn exceptions() -> Vec<(&'static str, u8)> {
+        let mut found = Vec::new();
+        for class in EXCEPTIONS.split("\nclass ").skip(1) {
+            let (name, body) = class.split_once('(').unwrap();
+            let own = body.lines().find_map(|line| line.trim().strip_prefix("exit_code"));
+            let own = own.map(|rest| rest.rsplit(' ').next().unwrap().parse().unwrap());
+            let above: Option<&(_, u8)> = found.first();
+            found.push((name, own.unwrap_or_else(|| above.unwrap().1)));
+        }
+        found
+    }
+
+    #[test]
+    fn a_failure_has_one_number_in_rust_c_and_python() {
+        let exceptions = exceptions();
+        assert_eq!(exceptions.len(), 1 + ALL.len(), "{exceptions:?}");
+        for class in ALL {
+            let (code, status) = (class.code(), status(class));
+            assert_eq!(status as i32, i32::from(code), "{class:?}");
+            let in_c = format!("{status:?}").replacen("Ddes", "DDES_", 1).to_uppercase();
+            assert!(HEADER.contains(&format!("  {in_c} = {code},\n")), "{in_c}");
+            let exception = format!("{}Error", name(class));
+            assert!(exceptions.contains(&(&exception, code)), "{exception}: {exceptions:?}");
+            let raised = format!("FailureClass::{} => \"{exception}\",\n", name(class));
+            assert!(RAISED.contains(&raised), "{raised}");
+        }
+        let codes: std::collections::BTreeSet<u8> = ALL.map(FailureClass::code).into();
+        assert_eq!(codes, (1..=6).collect());
+    }
+}
