@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::process::output;
+
 /// The root folder of the workspace.
 pub(crate) fn root() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -77,7 +79,7 @@ pub(crate) fn virtual_environment(folder: &Path, flags: &[&str]) -> Result<(), S
     if run("python3", &make, &[]).is_ok() {
         return Ok(());
     }
-    run("apt-get", &["install", "-y", "python3-venv"], &[])?;
+    install(&["python3-venv"])?;
     run("python3", &make, &[])
 }
 
@@ -99,8 +101,32 @@ pub(crate) fn installed(program: &str, package: &str) -> Result<(), String> {
     // it is there.
     match Command::new(program).arg("-?").output() {
         Ok(_) => Ok(()),
-        Err(_) => run("apt-get", &["install", "-y", "--no-install-recommends", package], &[]),
+        Err(_) => install(&[package]),
     }
+}
+
+/// Debian's packages, those that are missing: for what has no program to look for.
+pub(crate) fn packages(names: &[&str]) -> Result<(), String> {
+    let missing: Vec<_> = names.iter().copied().filter(|name| !has_package(name)).collect();
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
+}
+
+fn has_package(name: &str) -> bool {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat=${db:Status-Status}", name]);
+    output(&mut query).is_ok_and(|status| status == "installed")
+}
+
+fn install(names: &[&str]) -> Result<(), String> {
+    // Another program may be installing something.
+    let flags = ["install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
+    let arguments = [&flags[..], names].concat();
+    if run("apt-get", &arguments, &[]).is_ok() {
+        return Ok(());
+    }
+    // The machine's list of packages may be old, or none.
+    run("apt-get", &["update"], &[])?;
+    run("apt-get", &arguments, &[])
 }
 
 /// The same for a package with a service, which is not to run: a policy for the time of the
@@ -129,6 +155,6 @@ pub(crate) fn postgresql() -> Result<(), String> {
     });
     match is_there {
         true => Ok(()),
-        false => run("apt-get", &["install", "-y", "--no-install-recommends", "postgresql"], &[]),
+        false => install(&["postgresql"]),
     }
 }

@@ -44,8 +44,7 @@ impl Toolchain {
     /// Installs what is missing; an error says why it is not to be had.
     pub(super) fn install(foreign: &[&Foreign]) -> Result<(), String> {
         let wanted = PACKAGES.iter().chain(foreign.iter().flat_map(|foreign| foreign.packages));
-        let missing: Vec<&str> = wanted.copied().filter(|package| !is_installed(package)).collect();
-        if missing.is_empty() { Ok(()) } else { install(&missing) }
+        shell::packages(&wanted.copied().collect::<Vec<_>>())
     }
 
     pub(super) fn new() -> Result<Self, String> {
@@ -113,24 +112,6 @@ fn path() -> OsString {
         path.push(others);
     }
     path
-}
-
-fn is_installed(package: &str) -> bool {
-    let mut query = Command::new("dpkg-query");
-    query.args(["--show", "--showformat=${db:Status-Status}", package]);
-    output(&mut query).is_ok_and(|status| status == "installed")
-}
-
-fn install(packages: &[&str]) -> Result<(), String> {
-    // Another program may be installing something.
-    let install = ["install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
-    let arguments = [&install[..], packages].concat();
-    if shell::run("apt-get", &arguments, &[]).is_ok() {
-        return Ok(());
-    }
-    // The machine's list of packages may be old, or none.
-    shell::run("apt-get", &["update"], &[])?;
-    shell::run("apt-get", &arguments, &[])
 }
 
 /// What another release has built is of no use to this one.

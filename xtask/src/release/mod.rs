@@ -9,7 +9,7 @@ mod recipe;
 mod source;
 mod tools;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::process;
 use crate::shell;
@@ -22,8 +22,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     match arguments {
         [] => {
-            let out = process::target().join(format!("release-{VERSION}"));
-            make(&Commit::newest()?, &process::target().join("release-source"), &out)?;
+            let out = target()?.join(format!("release-{VERSION}"));
+            make(&Commit::newest()?, &target()?.join("release-source"), &out)?;
             println!("made {}:\n{}", out.display(), files::listing(&out)?);
             Ok(())
         }
@@ -34,6 +34,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     }
 }
 
+/// By its whole path: what makes a release runs in other folders.
+fn target() -> Result<PathBuf, String> {
+    std::path::absolute(process::target()).map_err(|error| error.to_string())
+}
+
 /// Everything, from a copy of the commit in `tree`, to the folder `out`.
 fn make(commit: &Commit, tree: &Path, out: &Path) -> Result<(), String> {
     source::export(commit, tree)?;
@@ -41,9 +46,13 @@ fn make(commit: &Commit, tree: &Path, out: &Path) -> Result<(), String> {
     let recipe = Recipe::new(tree, commit)?;
     let name = format!("ddes-{VERSION}-x86_64-linux");
     let (one_file, dynamic) = (out.join(format!("{name}-static")), out.join(&name));
+    // Each is looked at once it is there: the next takes as long again.
     files::copy(&recipe.one_file("dist", true)?, &one_file)?;
+    is_as_said(&recipe, &one_file)?;
+    alone::serves(&one_file)?;
     let built = recipe.dynamic()?;
     files::copy(&built, &dynamic)?;
+    is_as_said(&recipe, &dynamic)?;
     crate::package::of_release(tree, &built, out, |command| recipe.settle(command))?;
     if tree.join("python").is_dir() {
         recipe.wheels(out)?;
@@ -51,19 +60,20 @@ fn make(commit: &Commit, tree: &Path, out: &Path) -> Result<(), String> {
     recipe.list_of_materials(&out.join(format!("ddes-{VERSION}.cdx.json")))?;
     let changes = files::read_text(&tree.join("CHANGELOG.md"))?;
     files::write(&out.join("NOTES.md"), files::notes(&changes, VERSION)?.as_bytes())?;
-    files::write_sums(out)?;
-    for program in [&one_file, &dynamic] {
-        recipe.names_no_place(program)?;
-        recipe.names_its_commit(program)?;
-        tools::lists_its_dependencies(program)?;
-    }
-    alone::serves(&one_file)
+    // Last: where a step fails, there are none.
+    files::write_sums(out)
+}
+
+fn is_as_said(recipe: &Recipe, program: &Path) -> Result<(), String> {
+    recipe.names_no_place(program)?;
+    recipe.names_its_commit(program)?;
+    tools::lists_its_dependencies(program)
 }
 
 /// Two folders of other names and other lengths, each begun anew.
 fn reproduce() -> Result<(), String> {
     let commit = Commit::newest()?;
-    let work = process::target().join("reproduce");
+    let work = target()?.join("reproduce");
     let elsewhere = std::env::temp_dir().join(format!("ddes-release-{}", std::process::id()));
     let trees = [work.join("source"), elsewhere.join("a-folder-elsewhere/source")];
     let outs = [work.join("one"), work.join("two")];

@@ -1,6 +1,7 @@
 //! What each program of a release is built with. All that could depend on where or when it is built
 //! is settled here: folders, times, the environment, and the name of the commit.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,20 +17,37 @@ const DYNAMIC: &str = "x86_64-unknown-linux-gnu";
 /// Debian's compiler, which builds its standard library for a target that it has none for.
 const RUSTC: &str = "/usr/bin/rustc";
 const CARGO: &str = "/usr/bin/cargo";
-const PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "musl-tools", "gcc"];
+/// With what links a program, and with what finds the packages that a package depends on.
+const PACKAGES: [&str; 8] = [
+    "rustc-web",
+    "cargo-web",
+    "rust-web-src",
+    "musl-tools",
+    "gcc",
+    "libc6-dev",
+    "binutils",
+    "dpkg-dev",
+];
 /// Where musl-tools has what a program begins and ends with.
 const MUSL: &str = "/usr/lib/x86_64-linux-musl";
 
 /// What would reach the compiler past this file.
 const FOREIGN: &[&str] = &[
-    "CARGO_BUILD_TARGET",
-    "CARGO_ENCODED_RUSTFLAGS",
+    "AR",
+    "CC",
     "CFLAGS",
+    "CPPFLAGS",
+    "CXX",
+    "CXXFLAGS",
+    "LDFLAGS",
     "LD_LIBRARY_PATH",
     "RUSTC_WORKSPACE_WRAPPER",
     "RUSTC_WRAPPER",
     "RUSTFLAGS",
 ];
+/// And what begins so: cargo takes any of its settings from the environment.
+const FOREIGN_SETTINGS: &[&str] =
+    &["CARGO_BUILD_", "CARGO_ENCODED_", "CARGO_PROFILE_", "CARGO_TARGET_"];
 
 pub(super) struct Recipe {
     tree: PathBuf,
@@ -41,6 +59,7 @@ pub(super) struct Recipe {
 
 impl Recipe {
     pub(super) fn new(tree: &Path, commit: &Commit) -> Result<Self, String> {
+        shell::packages(&PACKAGES)?;
         let home = std::env::home_dir().ok_or("there is no home directory")?;
         let cargo = std::env::var_os("CARGO_HOME").map_or(home.join(".cargo"), PathBuf::from);
         let (commit, secs) = (commit.id.clone(), commit.secs.clone());
@@ -51,7 +70,7 @@ impl Recipe {
 
     /// What holds for every program that makes something of a release.
     pub(super) fn settle(&self, command: &mut Command) {
-        for name in FOREIGN {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_foreign(name)) {
             command.env_remove(name);
         }
         command.env("CARGO_TARGET_DIR", self.tree.join("target")).env("CARGO_INCREMENTAL", "0");
@@ -79,7 +98,6 @@ impl Recipe {
     /// The program that needs nothing but the kernel. Where it is only compared and tried, it does
     /// without the list of its dependencies.
     pub(super) fn one_file(&self, profile: &str, has_list: bool) -> Result<PathBuf, String> {
-        compilers()?;
         let mut command = match has_list {
             true => auditable()?,
             false => Command::new(CARGO),
@@ -193,13 +211,10 @@ fn auditable() -> Result<Command, String> {
     Ok(command)
 }
 
-fn compilers() -> Result<(), String> {
-    let there = [RUSTC, CARGO, "/usr/lib/rustlib/src/rust", MUSL];
-    if there.iter().all(|path| Path::new(path).exists()) {
-        return Ok(());
-    }
-    let install = ["install", "-y", "--no-install-recommends"];
-    shell::run("apt-get", &[&install[..], &PACKAGES].concat(), &[])
+fn is_foreign(name: &OsStr) -> bool {
+    // A name that is not UTF-8 is none of these.
+    let name = name.to_str().unwrap_or("");
+    FOREIGN.contains(&name) || FOREIGN_SETTINGS.iter().any(|setting| name.starts_with(setting))
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
@@ -219,5 +234,15 @@ mod tests {
     fn a_folder_of_this_machine_is_found_wherever_it_stands() {
         assert!(contains(b"abc/d/e", b"/d/") && contains(b"/d/", b"/d/"));
         assert!(!contains(b"abc/d", b"/d/") && !contains(b"", b"/d/"));
+    }
+
+    #[test]
+    fn settings_of_the_environment_are_foreign_and_where_tools_are_is_not() {
+        for name in ["RUSTFLAGS", "CC", "CARGO_PROFILE_DIST_LTO", "CARGO_TARGET_DIR"] {
+            assert!(is_foreign(OsStr::new(name)), "{name}");
+        }
+        for name in ["PATH", "HOME", "CARGO", "CARGO_HOME", "RUSTUP_TOOLCHAIN", ""] {
+            assert!(!is_foreign(OsStr::new(name)), "{name}");
+        }
     }
 }
