@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process;
@@ -62,6 +62,16 @@ fn names(folder: &Path) -> Result<BTreeSet<String>, String> {
         Ok(entry.file_name().to_string_lossy().into_owned())
     };
     entries.map(name).collect()
+}
+
+/// The one file whose name ends so.
+pub(super) fn only(folder: &Path, end: &str) -> Result<PathBuf, String> {
+    let mut found = names(folder)?.into_iter().filter(|name| name.ends_with(end));
+    match (found.next(), found.next()) {
+        (Some(name), None) => Ok(folder.join(name)),
+        (None, _) => Err(format!("{} has no file *{end}", folder.display())),
+        (Some(_), Some(_)) => Err(format!("{} has more than one file *{end}", folder.display())),
+    }
 }
 
 /// Each file with its size.
@@ -153,6 +163,10 @@ mod tests {
         write(&two.join("a"), b"12345").unwrap();
         write(&two.join("b"), b"").unwrap();
         assert!(equal(&one, &two).unwrap_err().contains("has no b"));
+        assert_eq!(only(&two, "b"), Ok(two.join("b")));
+        write(&two.join("bb"), b"").unwrap();
+        assert!(only(&two, "b").unwrap_err().contains("more than one"));
+        assert!(only(&two, ".deb").unwrap_err().contains("no file *.deb"));
         write_sums(&one).unwrap();
         let sum = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5  a\n";
         assert_eq!(read_text(&one.join(SUMS)).unwrap(), sum);

@@ -9,7 +9,9 @@ mod recipe;
 mod source;
 mod tools;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::process;
 use crate::shell;
@@ -22,6 +24,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     match arguments {
         [] => {
+            let _held = held()?;
             let out = target()?.join(format!("release-{VERSION}"));
             make(&Commit::newest()?, &target()?.join("release-source"), &out)?;
             println!("made {}:\n{}", out.display(), files::listing(&out)?);
@@ -54,6 +57,7 @@ fn make(commit: &Commit, tree: &Path, out: &Path) -> Result<(), String> {
     files::copy(&built, &dynamic)?;
     is_as_said(&recipe, &dynamic)?;
     crate::package::of_release(tree, &built, out, |command| recipe.settle(command))?;
+    is_as_said(&recipe, &unpacked(out, &tree.join("target/unpacked"))?)?;
     if tree.join("python").is_dir() {
         recipe.wheels(out)?;
     }
@@ -70,8 +74,27 @@ fn is_as_said(recipe: &Recipe, program: &Path) -> Result<(), String> {
     tools::lists_its_dependencies(program)
 }
 
+/// The program in the Debian package, as dpkg would install it below `folder`.
+fn unpacked(out: &Path, folder: &Path) -> Result<PathBuf, String> {
+    let package = files::only(out, ".deb")?;
+    files::empty(folder)?;
+    process::output(Command::new("dpkg-deb").arg("--extract").args([&package, folder]))?;
+    Ok(folder.join("usr/bin/ddes"))
+}
+
+/// Holds the folders of a release until the file is dropped: two runs at once would each remove
+/// what the other one is making.
+fn held() -> Result<File, String> {
+    let path = process::target().join("release.lock");
+    files::make(&process::target())?;
+    let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let held = file.try_lock().map(|()| file);
+    held.map_err(|error| format!("another release is being made ({}: {error})", path.display()))
+}
+
 /// Two folders of other names and other lengths, each begun anew.
 fn reproduce() -> Result<(), String> {
+    let _held = held()?;
     let commit = Commit::newest()?;
     let work = target()?.join("reproduce");
     let elsewhere = std::env::temp_dir().join(format!("ddes-release-{}", std::process::id()));

@@ -180,7 +180,9 @@ impl Recipe {
         let text = files::read_text(&self.tree.join("crates/cli/release.json"))?;
         // Our own crates are named by their folders.
         let text = text.replace(&self.tree.display().to_string(), "/ddes");
-        files::write(file, text.as_bytes())
+        tools::is_whole_list("the list of materials", &text)?;
+        files::write(file, text.as_bytes())?;
+        self.names_no_place(file)
     }
 
     /// Whether a program holds no name of a folder of this machine.
