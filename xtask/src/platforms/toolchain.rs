@@ -49,7 +49,8 @@ impl Toolchain {
 
     pub(super) fn new() -> Result<Self, String> {
         let version = output(Command::new(RUSTC).arg("--version"))?;
-        let number = version.split_whitespace().nth(1).unwrap_or("unknown");
+        let unread = || format!("{RUSTC} --version says no version: {version}");
+        let number = version.split_whitespace().nth(1).ok_or_else(unread)?;
         let all = shell::cache("platforms")?;
         remove_others(&all, number)?;
         Ok(Self { target: all.join(number) })

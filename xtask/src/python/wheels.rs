@@ -24,7 +24,6 @@ pub(super) const AARCH64: &str = "aarch64-unknown-linux-gnu";
 /// Debian's compiler, which builds that library from its source.
 const CARGO: &str = "/usr/bin/cargo";
 const RUSTC: &str = "/usr/bin/rustc";
-const LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
 /// The library that unwinds, for that processor.
 const UNWINDER: &str = "/usr/aarch64-linux-gnu/lib/libgcc_s.so.1";
 const COMPILER: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "libgcc-s1-arm64-cross"];
@@ -69,10 +68,7 @@ fn build_with(
 }
 
 fn for_aarch64(tools: &str, build: &[&str]) -> Result<(), String> {
-    if ![CARGO, RUSTC, LIBRARY, UNWINDER].iter().all(|path| Path::new(path).exists()) {
-        let install = ["install", "-y", "--no-install-recommends"];
-        shell::run("apt-get", &[&install[..], &COMPILER].concat(), &[])?;
-    }
+    shell::packages(&COMPILER)?;
     // Debian's cargo before rustup's, and the environment's Python before Debian's.
     let path = std::env::var("PATH").map_err(|error| format!("PATH: {error}"))?;
     let path = format!("{}:/usr/bin:{path}", bin(tools).display());
