@@ -1,5 +1,7 @@
 //! Running other programs from the root of the workspace.
 
+use std::fmt::Display;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,6 +27,21 @@ pub(crate) fn cache(name: &str) -> Result<PathBuf, String> {
     let folder = tools().join(name);
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(folder)
+}
+
+/// Waits until no other run holds the file `path`, and holds it until what is returned is dropped.
+pub(crate) fn hold(path: &Path) -> Result<File, String> {
+    let failed = |error: &dyn Display| format!("{}: {error}", path.display());
+    let file = File::create(path).map_err(|error| failed(&error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            println!("waiting: another run holds {}", path.display());
+            file.lock().map_err(|error| failed(&error))?;
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(&error)),
+    }
+    Ok(file)
 }
 
 /// Runs `program` to its end; an error names the command.
@@ -156,5 +173,29 @@ pub(crate) fn postgresql() -> Result<(), String> {
     match is_there {
         true => Ok(()),
         false => install(&["postgresql"]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_run_holds_another_waits_for() {
+        let path = std::env::temp_dir().join(format!("ddes-hold-{}", std::process::id()));
+        let first = hold(&path).unwrap();
+        let (ready, is_held) = std::sync::mpsc::channel();
+        let other = path.clone();
+        let second = std::thread::spawn(move || {
+            let held = hold(&other).unwrap();
+            ready.send(()).unwrap();
+            held
+        });
+        let early = is_held.recv_timeout(std::time::Duration::from_millis(50));
+        assert!(early.is_err(), "two runs hold it");
+        drop(first);
+        is_held.recv().unwrap();
+        drop(second.join().unwrap());
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -2,11 +2,12 @@
 //! linkers and emulators of other processors.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::output;
+use crate::release::source::copy_as_they_are;
 use crate::shell;
 
 /// By their paths: rustup's come first on most machines' `PATH`.
@@ -38,6 +39,12 @@ pub(super) struct Foreign {
 pub(super) struct Toolchain {
     /// The standard libraries are in it, so it outlives this checkout.
     target: PathBuf,
+    /// A copy of the sources, the same folder for each checkout. cargo judges by times and by names
+    /// below the workspace: of two checkouts with one target folder, it would take the programs of
+    /// the other for those of this one.
+    sources: PathBuf,
+    /// No other checkout builds while this is held.
+    _held: File,
 }
 
 impl Toolchain {
@@ -52,8 +59,11 @@ impl Toolchain {
         let unread = || format!("{RUSTC} --version says no version: {version}");
         let number = version.split_whitespace().nth(1).ok_or_else(unread)?;
         let all = shell::cache("platforms")?;
-        remove_others(&all, number)?;
-        Ok(Self { target: all.join(number) })
+        let held = shell::hold(&all.join("lock"))?;
+        remove_others(&all, &[number, "lock", "sources"])?;
+        let sources = all.join("sources");
+        copy_as_they_are(&sources)?;
+        Ok(Self { target: all.join(number), sources, _held: held })
     }
 
     /// Runs cargo for a target, to its end.
@@ -71,7 +81,7 @@ impl Toolchain {
         cargo.args(QUICKER);
         // Each dependency is built once, whichever of our crates are asked for.
         cargo.args(["-Z", "feature-unification"]).args(rest);
-        cargo.current_dir(shell::root()).env("CARGO_RESOLVER_FEATURE_UNIFICATION", "workspace");
+        cargo.current_dir(&self.sources).env("CARGO_RESOLVER_FEATURE_UNIFICATION", "workspace");
         cargo.env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1").env("PATH", path());
         cargo.env("CARGO_TARGET_DIR", &self.target).env_remove("RUSTFLAGS");
         // Half of the size, and of the time for linking; and code that an emulator need not run
@@ -96,11 +106,21 @@ impl Toolchain {
         }
     }
 
-    /// A program that was built, under the emulator.
+    /// A program of the tests' profile, under the emulator.
     pub(super) fn emulated(&self, foreign: &Foreign, program: &str) -> Command {
+        self.emulated_with(foreign, &[], &format!("debug/{program}"))
+    }
+
+    /// A program that was built, below the target's folder, under the emulator with its `flags`.
+    pub(super) fn emulated_with(
+        &self,
+        foreign: &Foreign,
+        flags: &[&str],
+        program: &str,
+    ) -> Command {
         let mut command = Command::new(foreign.emulator);
-        command.args(["-L", foreign.libraries]);
-        command.arg(self.target.join(foreign.triple).join("debug").join(program));
+        command.args(["-L", foreign.libraries]).args(flags);
+        command.arg(self.target.join(foreign.triple).join(program));
         command
     }
 }
@@ -116,11 +136,11 @@ fn path() -> OsString {
 }
 
 /// What another release has built is of no use to this one.
-fn remove_others(folder: &Path, kept: &str) -> Result<(), String> {
+fn remove_others(folder: &Path, kept: &[&str]) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if entry.file_name() != kept {
+        if !kept.iter().any(|name| entry.file_name() == *name) {
             fs::remove_dir_all(entry.path()).map_err(failed)?;
         }
     }

@@ -6,7 +6,7 @@
 mod alone;
 mod files;
 mod recipe;
-mod source;
+pub(crate) mod source;
 mod tools;
 
 use std::fs::File;
@@ -119,7 +119,8 @@ fn reproduce() -> Result<(), String> {
 /// The folders stay in the cache, so that only what changed is built again.
 fn short() -> Result<(), String> {
     let commit = Commit::unnamed();
-    let work = shell::tools().join("release-short");
+    let work = shell::cache("release-short")?;
+    let _held = shell::hold(&work.join("lock"))?;
     let trees = [work.join("one"), work.join("another-place")];
     let mut made = Vec::new();
     for tree in &trees {

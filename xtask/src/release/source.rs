@@ -52,7 +52,7 @@ pub(super) fn export(commit: &Commit, tree: &Path) -> Result<(), String> {
 }
 
 /// The files of this folder that git knows or would add.
-pub(super) fn copy_as_they_are(tree: &Path) -> Result<(), String> {
+pub(crate) fn copy_as_they_are(tree: &Path) -> Result<(), String> {
     let mut git = Command::new("git");
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let names = process::output(git.current_dir(root()))?;
