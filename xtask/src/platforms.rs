@@ -4,6 +4,7 @@
 //! The usual toolchain has the standard library of this system alone. Debian's rustc-web and its
 //! source build it for the others (`-Z build-std`); qemu-user runs what comes out.
 
+mod counts;
 mod interop;
 mod toolchain;
 
@@ -43,6 +44,7 @@ const LONG: &[(&str, &str)] = &[
     ("moved", "hundreds of moves, each cut off at every call"),
     ("power", "a ledger cut off at every call"),
     ("shared", "thousands of transactions of servers that fight"),
+    ("store", "thousands of entries, written and read again in many orders"),
 ];
 
 /// The other files of tests of [`CORE`].
@@ -62,7 +64,6 @@ const QUICK: &[&str] = &[
     "search",
     "secrets",
     "slices",
-    "store",
     "tables",
     "wire",
 ];
@@ -125,6 +126,9 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         });
         table.take(AARCH64.name, "tests of identity, session", || {
             tests(&toolchain, &AARCH64, SESSION, &files)
+        });
+        table.take(AARCH64.name, "instructions of an exponentiation", || {
+            counts::compare(&toolchain, &AARCH64)
         });
         table.take(S390X.name, "tests of cipher, ffdhe, wire, ledger", || {
             tests(&toolchain, &S390X, CORE, &files)
