@@ -7,6 +7,7 @@ mod bench;
 mod book;
 mod capi;
 mod crash;
+mod debian;
 mod deny;
 mod failpoints;
 mod faults;

@@ -135,15 +135,23 @@ fn has_package(name: &str) -> bool {
 }
 
 fn install(names: &[&str]) -> Result<(), String> {
+    match apt_install(names) {
+        Ok(()) => Ok(()),
+        // The machine's list of packages may be old, or none.
+        Err(_) => newest_packages(names),
+    }
+}
+
+/// Debian's packages in the newest release that there is now.
+pub(crate) fn newest_packages(names: &[&str]) -> Result<(), String> {
+    run("apt-get", &["update"], &[])?;
+    apt_install(names)
+}
+
+fn apt_install(names: &[&str]) -> Result<(), String> {
     // Another program may be installing something.
     let flags = ["install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
-    let arguments = [&flags[..], names].concat();
-    if run("apt-get", &arguments, &[]).is_ok() {
-        return Ok(());
-    }
-    // The machine's list of packages may be old, or none.
-    run("apt-get", &["update"], &[])?;
-    run("apt-get", &arguments, &[])
+    run("apt-get", &[&flags[..], names].concat(), &[])
 }
 
 /// The same for a package with a service, which is not to run: a policy for the time of the

@@ -6,15 +6,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::output;
+use crate::debian::{self, CARGO, RUSTC};
 use crate::release::source::copy_as_they_are;
 use crate::shell;
 
-/// By their paths: rustup's come first on most machines' `PATH`.
-const CARGO: &str = "/usr/bin/cargo";
-const RUSTC: &str = "/usr/bin/rustc";
-
-const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "qemu-user"];
+const EMULATORS: &str = "qemu-user";
 
 /// Dependencies and the standard library are built for few tests. But for the big integers, to
 /// which the tests of exponentiations compare.
@@ -50,14 +46,13 @@ pub(super) struct Toolchain {
 impl Toolchain {
     /// Installs what is missing; an error says why it is not to be had.
     pub(super) fn install(foreign: &[&Foreign]) -> Result<(), String> {
-        let wanted = PACKAGES.iter().chain(foreign.iter().flat_map(|foreign| foreign.packages));
-        shell::packages(&wanted.copied().collect::<Vec<_>>())
+        let mut wanted = vec![EMULATORS];
+        wanted.extend(foreign.iter().flat_map(|foreign| foreign.packages));
+        debian::rust_with(&wanted)
     }
 
     pub(super) fn new() -> Result<Self, String> {
-        let version = output(Command::new(RUSTC).arg("--version"))?;
-        let unread = || format!("{RUSTC} --version says no version: {version}");
-        let number = version.split_whitespace().nth(1).ok_or_else(unread)?;
+        let number = &*debian::version()?;
         let all = shell::cache("platforms")?;
         let held = shell::hold(&all.join("lock"))?;
         remove_others(&all, &[number, "lock", "sources"])?;

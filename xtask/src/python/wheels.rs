@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{bin, folder, fresh, maturin, only_file};
+use crate::debian::{self, CARGO, RUSTC};
 use crate::process::output;
 use crate::shell;
 
@@ -21,12 +22,9 @@ const GLIBC: &str = "manylinux_2_17";
 /// The processor that has no standard library in the usual toolchain.
 pub(super) const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
-/// Debian's compiler, which builds that library from its source.
-const CARGO: &str = "/usr/bin/cargo";
-const RUSTC: &str = "/usr/bin/rustc";
 /// The library that unwinds, for that processor.
 const UNWINDER: &str = "/usr/aarch64-linux-gnu/lib/libgcc_s.so.1";
-const COMPILER: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "libgcc-s1-arm64-cross"];
+const LIBGCC: &str = "libgcc-s1-arm64-cross";
 
 /// Builds the wheel for this processor or for a target's, and looks at it.
 pub(super) fn make(target: Option<&str>) -> Result<PathBuf, String> {
@@ -68,7 +66,7 @@ fn build_with(
 }
 
 fn for_aarch64(tools: &str, build: &[&str]) -> Result<(), String> {
-    shell::packages(&COMPILER)?;
+    debian::rust_with(&[LIBGCC])?;
     // Debian's cargo before rustup's, and the environment's Python before Debian's.
     let path = std::env::var("PATH").map_err(|error| format!("PATH: {error}"))?;
     let path = format!("{}:/usr/bin:{path}", bin(tools).display());

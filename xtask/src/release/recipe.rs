@@ -7,27 +7,16 @@ use std::process::Command;
 
 use super::source::Commit;
 use super::{files, tools};
-use crate::{process, shell};
+use crate::debian::{self, CARGO, RUSTC};
+use crate::process;
 
 /// Of the one file: on musl, so that nothing of the machine is needed to start it.
 const ONE_FILE: &str = "x86_64-unknown-linux-musl";
 /// Of the program that uses the machine's libraries.
 const DYNAMIC: &str = "x86_64-unknown-linux-gnu";
 
-/// Debian's compiler, which builds its standard library for a target that it has none for.
-const RUSTC: &str = "/usr/bin/rustc";
-const CARGO: &str = "/usr/bin/cargo";
-/// With what links a program, and with what finds the packages that a package depends on.
-const PACKAGES: [&str; 8] = [
-    "rustc-web",
-    "cargo-web",
-    "rust-web-src",
-    "musl-tools",
-    "gcc",
-    "libc6-dev",
-    "binutils",
-    "dpkg-dev",
-];
+/// What links a program, and what finds the packages that a package depends on.
+const PACKAGES: [&str; 5] = ["musl-tools", "gcc", "libc6-dev", "binutils", "dpkg-dev"];
 /// Where musl-tools has what a program begins and ends with.
 const MUSL: &str = "/usr/lib/x86_64-linux-musl";
 
@@ -59,7 +48,7 @@ pub(super) struct Recipe {
 
 impl Recipe {
     pub(super) fn new(tree: &Path, commit: &Commit) -> Result<Self, String> {
-        shell::packages(&PACKAGES)?;
+        debian::rust_with(&PACKAGES)?;
         let home = std::env::home_dir().ok_or("there is no home directory")?;
         let cargo = std::env::var_os("CARGO_HOME").map_or(home.join(".cargo"), PathBuf::from);
         let (commit, secs) = (commit.id.clone(), commit.secs.clone());
