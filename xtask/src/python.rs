@@ -10,8 +10,7 @@ use std::process::Command;
 use crate::process::{self, output};
 use crate::shell::{self, root};
 
-const USAGE: &str =
-    "usage: cargo xtask python [--wheel FILE | wheel [--target TRIPLE] | elsewhere | sdist]";
+const USAGE: &str = "usage: cargo xtask python [--wheel FILE | wheel [--target TRIPLE] | elsewhere | sdist [--untested]]";
 
 /// What .cargo/config.toml says to every program that cargo runs here, and users have not.
 const OF_THE_WORKSPACE: [&str; 3] =
@@ -24,7 +23,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         ["wheel"] => wheels::make(None).map(drop),
         ["wheel", "--target", triple] => wheels::make(Some(triple)).map(drop),
         ["elsewhere"] => elsewhere::run(),
-        ["sdist"] => sdist(),
+        ["sdist"] => test_sdist(&sdist()?),
+        ["sdist", "--untested"] => sdist().map(drop),
         _ => Err(USAGE.into()),
     }
 }
@@ -52,19 +52,23 @@ fn server() -> Result<String, String> {
     Ok(root().join(process::target()).join("release/ddes").display().to_string())
 }
 
-/// The source package, which builds where nothing else of ours is, and passes what the pages say.
-fn sdist() -> Result<(), String> {
-    let tools = tools()?;
-    let server = server()?;
+/// Makes the source package.
+fn sdist() -> Result<PathBuf, String> {
     let folder = fresh(folder().join("sdist"))?;
-    maturin(&tools, &["sdist", "--out", &folder.display().to_string()], &[])?;
+    maturin(&tools()?, &["sdist", "--out", &folder.display().to_string()], &[])?;
     let sdist = only_file(&folder)?;
     println!("made {}", sdist.display());
-    let clean = self::folder().join("sdist-test");
+    Ok(sdist)
+}
+
+/// Whether it builds where nothing else of ours is, and does what the pages say.
+fn test_sdist(sdist: &Path) -> Result<(), String> {
+    let server = server()?;
+    let clean = folder().join("sdist-test");
     shell::virtual_environment(&clean, &["--clear"])?;
     let python = clean.join("bin/python").display().to_string();
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).arg(&sdist);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).arg(sdist);
     // Not below the workspace, whose .cargo/config.toml cargo would find.
     pip.current_dir(std::env::temp_dir());
     for name in OF_THE_WORKSPACE {

@@ -58,9 +58,7 @@ fn make(commit: &Commit, tree: &Path, out: &Path) -> Result<(), String> {
     is_as_said(&recipe, &dynamic)?;
     crate::package::of_release(tree, &built, out, |command| recipe.settle(command))?;
     is_as_said(&recipe, &unpacked(out, &tree.join("target/unpacked"))?)?;
-    if tree.join("python").is_dir() {
-        recipe.wheels(out)?;
-    }
+    recipe.python(out)?;
     recipe.list_of_materials(&out.join(format!("ddes-{VERSION}.cdx.json")))?;
     let changes = files::read_text(&tree.join("CHANGELOG.md"))?;
     files::write(&out.join("NOTES.md"), files::notes(&changes, VERSION)?.as_bytes())?;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::source::Commit;
+use super::source::{self, Commit};
 use super::{files, tools};
 use crate::debian::{self, CARGO, RUSTC};
 use crate::process;
@@ -37,6 +37,13 @@ const FOREIGN: &[&str] = &[
 /// And what begins so: cargo takes any of its settings from the environment.
 const FOREIGN_SETTINGS: &[&str] =
     &["CARGO_BUILD_", "CARGO_ENCODED_", "CARGO_PROFILE_", "CARGO_TARGET_"];
+
+/// What `cargo xtask python` makes of the Python package, and in which folder.
+const PYTHON: &[(&[&str], &str)] = &[
+    (&["wheel"], "wheel"),
+    (&["wheel", "--target", "aarch64-unknown-linux-gnu"], "wheel-aarch64-unknown-linux-gnu"),
+    (&["sdist", "--untested"], "sdist"),
+];
 
 pub(super) struct Recipe {
     tree: PathBuf,
@@ -143,15 +150,38 @@ impl Recipe {
         Ok(self.tree.join("target/dist/ddes"))
     }
 
-    /// The wheels, by the command of the tree itself.
-    pub(super) fn wheels(&self, out: &Path) -> Result<(), String> {
-        let mut command = Command::new("cargo");
-        command.args(["run", "--quiet", "--package", "xtask", "--", "python", "wheel"]);
-        self.settle(&mut command);
-        // maturin passes no --config of its caller's on; cargo divides this at white space.
-        let flags = self.renamed("--remap-path-prefix").join(" ");
-        run(command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", flags))?;
-        files::copy_all(&self.tree.join("target/python/wheel"), out)
+    /// The Python package, as wheels and as its sources, by the command of the tree itself.
+    pub(super) fn python(&self, out: &Path) -> Result<(), String> {
+        let made = self.tree.join("target/python");
+        for (arguments, folder) in PYTHON {
+            let mut command = Command::new("cargo");
+            command.args(["run", "--quiet", "--package", "xtask", "--", "python"]).args(*arguments);
+            self.settle(&mut command);
+            // maturin passes no --config of its caller's on; cargo divides this at white space.
+            let flags = self.renamed("--remap-path-prefix").join(" ");
+            for target in ["X86_64", "AARCH64"] {
+                command.env(format!("CARGO_TARGET_{target}_UNKNOWN_LINUX_GNU_RUSTFLAGS"), &flags);
+            }
+            run(&mut command)?;
+            self.unpacked_names_no_place(&files::only(&made.join(folder), "")?)?;
+            files::copy_all(&made.join(folder), out)?;
+        }
+        Ok(())
+    }
+
+    /// The same as [`Recipe::names_no_place`] of each file in a wheel or in an archive of sources.
+    fn unpacked_names_no_place(&self, archive: &Path) -> Result<(), String> {
+        let inside = self.tree.join("target/python/inside");
+        files::empty(&inside)?;
+        let unpack = "import shutil, sys; shutil.unpack_archive(*sys.argv[1:])";
+        let format = if archive.extension() == Some(OsStr::new("whl")) { "zip" } else { "gztar" };
+        let mut python = Command::new("python3");
+        process::output(python.args(["-c", unpack]).args([archive, &inside]).arg(format))?;
+        let all = source::listing(&inside, Path::new(""))?;
+        match all.is_empty() {
+            true => Err(format!("{} is empty", archive.display())),
+            false => all.iter().try_for_each(|name| self.names_no_place(&inside.join(name))),
+        }
     }
 
     /// What is built in, as CycloneDX has it.

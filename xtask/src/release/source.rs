@@ -82,7 +82,7 @@ fn take_over(from: &Path, tree: &Path, names: &BTreeSet<PathBuf>) -> Result<(), 
 }
 
 /// The files below a folder, without what is built in it.
-fn listing(folder: &Path, below: &Path) -> Result<BTreeSet<PathBuf>, String> {
+pub(super) fn listing(folder: &Path, below: &Path) -> Result<BTreeSet<PathBuf>, String> {
     let mut all = BTreeSet::new();
     let path = folder.join(below);
     for entry in fs::read_dir(&path).map_err(|error| failed(&path, &error))? {
