@@ -20,12 +20,21 @@ const LACKS: &[(&[&str], i32, &str)] = &[
     (&["ledger", "verify", "--home", "/nobody"], 1, "/nobody"),
 ];
 
-pub(super) fn serves(program: &Path) -> Result<(), String> {
+/// For a program of another processor, `emulator` is a static program that goes along.
+pub(super) fn serves(program: &Path, emulator: Option<&str>) -> Result<(), String> {
     let folder = std::env::temp_dir().join(format!("ddes-alone-{}", std::process::id()));
     files::empty(&folder)?;
     files::copy(program, &folder.join("ddes"))?;
+    if let Some(emulator) = emulator {
+        let path = process::output(Command::new("which").arg(emulator))?;
+        files::copy(Path::new(path.trim()), &folder.join("emulator"))?;
+    }
     let who = process::output(Command::new("id").arg("-u"))?;
-    let outcome = counts(&Alone { folder: folder.clone(), is_root: who.trim() == "0" });
+    let outcome = counts(&Alone {
+        folder: folder.clone(),
+        is_root: who.trim() == "0",
+        is_emulated: emulator.is_some(),
+    });
     outcome.map_err(|why| format!("{why}\nwhat it left is in {}", folder.display()))?;
     files::remove(&folder)
 }
@@ -74,6 +83,7 @@ fn expect(found: &str, expected: &str) -> Result<(), String> {
 struct Alone {
     folder: PathBuf,
     is_root: bool,
+    is_emulated: bool,
 }
 
 struct AloneServer {
@@ -93,7 +103,8 @@ impl Alone {
         if !self.is_root {
             command.arg("--map-root-user");
         }
-        command.arg("--root").arg(&self.folder).arg("/ddes").args(arguments);
+        command.arg("--root").arg(&self.folder);
+        command.args(self.is_emulated.then_some("/emulator")).arg("/ddes").args(arguments);
         command
     }
 

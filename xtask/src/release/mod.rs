@@ -1,7 +1,8 @@
 //! `cargo xtask release`: all files of a release, from the newest commit, in
 //! target/release-VERSION. `--reproduce` makes them twice, in two folders, and compares them byte
 //! for byte. `--short` builds the one static file twice without optimisation, from the files as
-//! they are here, and lets it serve where nothing else is, as `--alone` does with a file.
+//! they are here, and lets it serve where nothing else is. `--alone` does the latter with a file;
+//! one for another processor needs an emulator.
 
 mod alone;
 mod files;
@@ -15,10 +16,10 @@ use std::process::Command;
 
 use crate::process;
 use crate::shell;
-use recipe::Recipe;
+use recipe::{AARCH64, Recipe, X86_64};
 use source::Commit;
 
-const USAGE: &str = "usage: cargo xtask release [--reproduce | --short | --alone FILE]";
+const USAGE: &str = "usage: cargo xtask release [--reproduce | --short | --alone FILE [EMULATOR]]";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
@@ -32,7 +33,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         }
         ["--reproduce"] => reproduce(),
         ["--short"] => short(),
-        ["--alone", program] => alone::serves(Path::new(program)),
+        ["--alone", program] => alone::serves(Path::new(program), None),
+        ["--alone", program, emulator] => alone::serves(Path::new(program), Some(emulator)),
         _ => Err(USAGE.into()),
     }
 }
@@ -47,17 +49,20 @@ fn make(commit: &Commit, tree: &Path, out: &Path) -> Result<(), String> {
     source::export(commit, tree)?;
     files::empty(out)?;
     let recipe = Recipe::new(tree, commit)?;
-    let name = format!("ddes-{VERSION}-x86_64-linux");
-    let (one_file, dynamic) = (out.join(format!("{name}-static")), out.join(&name));
+    let named = |platform: &str| out.join(format!("ddes-{VERSION}-{platform}"));
     // Each is looked at once it is there: the next takes as long again.
-    files::copy(&recipe.one_file("dist", true)?, &one_file)?;
-    is_as_said(&recipe, &one_file)?;
-    alone::serves(&one_file)?;
+    for one_file in [X86_64, AARCH64] {
+        let program = named(one_file.platform);
+        files::copy(&recipe.one_file(&one_file, "dist", true)?, &program)?;
+        is_as_said(&recipe, &program, one_file.emulator)?;
+        alone::serves(&program, one_file.emulator)?;
+    }
+    let dynamic = named("x86_64-linux");
     let built = recipe.dynamic()?;
     files::copy(&built, &dynamic)?;
-    is_as_said(&recipe, &dynamic)?;
+    is_as_said(&recipe, &dynamic, None)?;
     crate::package::of_release(tree, &built, out, |command| recipe.settle(command))?;
-    is_as_said(&recipe, &unpacked(out, &tree.join("target/unpacked"))?)?;
+    is_as_said(&recipe, &unpacked(out, &tree.join("target/unpacked"))?, None)?;
     recipe.python(out)?;
     recipe.list_of_materials(&out.join(format!("ddes-{VERSION}.cdx.json")))?;
     let changes = files::read_text(&tree.join("CHANGELOG.md"))?;
@@ -66,9 +71,9 @@ fn make(commit: &Commit, tree: &Path, out: &Path) -> Result<(), String> {
     files::write_sums(out)
 }
 
-fn is_as_said(recipe: &Recipe, program: &Path) -> Result<(), String> {
+fn is_as_said(recipe: &Recipe, program: &Path, emulator: Option<&str>) -> Result<(), String> {
     recipe.names_no_place(program)?;
-    recipe.names_its_commit(program)?;
+    recipe.names_its_commit(program, emulator)?;
     tools::lists_its_dependencies(program)
 }
 
@@ -124,11 +129,11 @@ fn short() -> Result<(), String> {
     for tree in &trees {
         source::copy_as_they_are(tree)?;
         let recipe = Recipe::new(tree, &commit)?;
-        let program = recipe.one_file("twice", false)?;
+        let program = recipe.one_file(&X86_64, "twice", false)?;
         recipe.names_no_place(&program)?;
         made.push(program);
     }
     files::same_bytes(&made[0], &made[1])?;
     println!("two builds in two folders are equal");
-    alone::serves(&made[0])
+    alone::serves(&made[0], None)
 }

@@ -8,10 +8,27 @@ use std::process::Command;
 use super::source::{self, Commit};
 use super::{files, tools};
 use crate::debian::{self, CARGO, RUSTC};
-use crate::process;
+use crate::{process, shell};
 
-/// Of the one file: on musl, so that nothing of the machine is needed to start it.
-const ONE_FILE: &str = "x86_64-unknown-linux-musl";
+/// A program on musl, so that nothing of the machine is needed to start it.
+pub(super) struct OneFile {
+    /// How a release names it.
+    pub(super) platform: &'static str,
+    target: &'static str,
+    /// What runs it here, where that is an emulator: static itself, so that it runs alone.
+    pub(super) emulator: Option<&'static str>,
+}
+
+pub(super) const X86_64: OneFile = OneFile {
+    platform: "x86_64-linux-static",
+    target: "x86_64-unknown-linux-musl",
+    emulator: None,
+};
+pub(super) const AARCH64: OneFile = OneFile {
+    platform: "aarch64-linux-static",
+    target: "aarch64-unknown-linux-musl",
+    emulator: Some("qemu-aarch64-static"),
+};
 /// Of the program that uses the machine's libraries.
 const DYNAMIC: &str = "x86_64-unknown-linux-gnu";
 
@@ -37,6 +54,15 @@ const FOREIGN: &[&str] = &[
 /// And what begins so: cargo takes any of its settings from the environment.
 const FOREIGN_SETTINGS: &[&str] =
     &["CARGO_BUILD_", "CARGO_ENCODED_", "CARGO_PROFILE_", "CARGO_TARGET_"];
+
+/// zig knows its target by another name than the one that build scripts add.
+const LINK_AARCH64: &str = r#"#!/bin/sh
+for argument; do
+    shift
+    case "$argument" in --target=*) ;; *) set -- "$@" "$argument" ;; esac
+done
+exec 'PYTHON' -m ziglang cc -target aarch64-linux-musl "$@"
+"#;
 
 /// What `cargo xtask python` makes of the Python package, and in which folder.
 const PYTHON: &[(&[&str], &str)] = &[
@@ -93,20 +119,34 @@ impl Recipe {
 
     /// The program that needs nothing but the kernel. Where it is only compared and tried, it does
     /// without the list of its dependencies.
-    pub(super) fn one_file(&self, profile: &str, has_list: bool) -> Result<PathBuf, String> {
+    pub(super) fn one_file(
+        &self,
+        one_file: &OneFile,
+        profile: &str,
+        has_list: bool,
+    ) -> Result<PathBuf, String> {
+        let target = one_file.target;
         let mut command = match has_list {
             true => auditable()?,
             false => Command::new(CARGO),
         };
-        command.args(["build", "--target", ONE_FILE, "-Z", "build-std=std,panic_unwind"]);
-        self.build(&mut command, ONE_FILE, profile, &self.static_flags()?);
+        command.args(["build", "--target", target, "-Z", "build-std=std,panic_unwind"]);
+        let (flags, compiler) = match one_file.emulator {
+            None => (self.static_flags()?, PathBuf::from("musl-gcc")),
+            Some(emulator) => {
+                shell::installed(emulator, "qemu-user-static")?;
+                let compiler = self.foreign_compiler()?;
+                (foreign_flags(&compiler), compiler)
+            }
+        };
+        self.build(&mut command, target, profile, &flags);
         let path = std::env::var("PATH").map_err(|error| format!("PATH: {error}"))?;
         command.env("PATH", format!("/usr/bin:{path}"));
         // The last is for what no stable release of a compiler does: building its library.
         command.env("CARGO", CARGO).env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1");
-        command.env("CC_x86_64_unknown_linux_musl", "musl-gcc");
+        command.env(format!("CC_{}", target.replace('-', "_")), compiler);
         run(&mut command)?;
-        Ok(self.tree.join("target").join(ONE_FILE).join(profile).join("ddes"))
+        Ok(self.tree.join("target").join(target).join(profile).join("ddes"))
     }
 
     /// How a program is linked that is static, and still lies at another address each time it runs.
@@ -139,6 +179,17 @@ impl Recipe {
             format!("-Clink-arg={end}"),
             format!("-Clink-arg={MUSL}/crtn.o"),
         ])
+    }
+
+    /// A C compiler and linker for aarch64 on musl: zig's, which wheels are linked with, too.
+    fn foreign_compiler(&self) -> Result<PathBuf, String> {
+        let environment = shell::tools().join("python-wheel");
+        let python = shell::environment(&environment, "python/requirements-wheel.txt")?;
+        let script = self.tree.join("target/link-aarch64");
+        let text = LINK_AARCH64.replace("PYTHON", &python);
+        files::write(&script, text.as_bytes())?;
+        run(Command::new("chmod").arg("755").arg(&script))?;
+        Ok(script)
     }
 
     /// The program that uses the machine's C library.
@@ -187,7 +238,7 @@ impl Recipe {
     /// What is built in, as CycloneDX has it.
     pub(super) fn list_of_materials(&self, file: &Path) -> Result<(), String> {
         let mut command = Command::new(tools::cyclonedx()?);
-        command.args(["cyclonedx", "--quiet", "--format", "json", "--target", ONE_FILE]);
+        command.args(["cyclonedx", "--quiet", "--format", "json", "--target", X86_64.target]);
         command.args([
             "--override-filename",
             "release",
@@ -216,13 +267,31 @@ impl Recipe {
         Ok(())
     }
 
-    pub(super) fn names_its_commit(&self, program: &Path) -> Result<(), String> {
-        let said = process::output(Command::new(program).args(["version", "--json"]))?;
+    /// Whether a program, run by an emulator if there is one, says of which commit it is.
+    pub(super) fn names_its_commit(
+        &self,
+        program: &Path,
+        emulator: Option<&str>,
+    ) -> Result<(), String> {
+        let mut command = emulator.map_or_else(|| Command::new(program), Command::new);
+        if emulator.is_some() {
+            command.arg(program);
+        }
+        let said = process::output(command.args(["version", "--json"]))?;
         match said.contains(&format!("\"commit\":\"{}\"", self.commit)) {
             true => Ok(()),
             false => Err(format!("{} is not of {}: {said}", program.display(), self.commit)),
         }
     }
+}
+
+/// zig brings all that a program begins and ends with, and what unwinds the stack.
+fn foreign_flags(compiler: &Path) -> Vec<String> {
+    vec![
+        format!("-Clinker={}", compiler.display()),
+        "-Clink-self-contained=no".into(),
+        "-Ctarget-feature=+crt-static".into(),
+    ]
 }
 
 /// cargo, so that a program contains the list of its dependencies.
