@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use crate::shell::{self, python};
 use crate::tidy;
 use crate::{
-    bench, book, capi, crash, deny, faults, mutants, package, page, power, python, rot, sim,
+    bench, book, capi, crash, deny, faults, mutants, package, page, platforms, power, python, rot,
+    sim,
 };
 
 const TESTS_PER_CORE: usize = 4;
@@ -77,6 +78,8 @@ const STEPS: &[Step] = &[
     ("power", || power::run(&["--short"])),
     ("rot", || rot::run(&["--short"])),
     ("sim", || sim::run(&["--short"])),
+    // On an emulated aarch64: what computes, the ledger, and a server with its client.
+    ("platforms", || platforms::run(&["--short"])),
     // Whether the benchmarks run, not what they measure.
     ("bench", || {
         bench::run(&["classic", "--short"])?;
