@@ -139,3 +139,36 @@ pub(crate) fn progress(length: Option<u64>, quiet: bool) -> ProgressBar {
     });
     ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr()).with_style(style)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_end_where_their_wire_does() {
+        for (text, value) in [
+            ("-9223372036854775808", i64::MIN),
+            ("9223372036854775807", i64::MAX),
+            (" +0042\t", 42),
+            ("-0", 0),
+        ] {
+            assert_eq!(integer::<i64>(text), Ok(value), "{text}");
+        }
+        assert_eq!(integer::<u64>("18446744073709551615"), Ok(u64::MAX));
+        let refused = |outcome: Result<(), String>, text: &str| {
+            let why = outcome.unwrap_err();
+            assert!(why.starts_with(&format!("{text} is outside the range, ")), "{why}");
+        };
+        for text in [
+            "-9223372036854775809",
+            "9223372036854775808",
+            "18446744073709551616",
+            "340282366920938463463374607431768211456",
+        ] {
+            refused(integer::<i64>(text).map(drop), text);
+        }
+        for text in ["-1", "18446744073709551616"] {
+            refused(integer::<u64>(text).map(drop), text);
+        }
+    }
+}
