@@ -1,5 +1,6 @@
 //! The desk: both sides, the wire, and one act after the other.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use ddes_session::Phase;
@@ -8,6 +9,7 @@ use ddes_wire::v2::Suite;
 
 use crate::client::ClientSide;
 use crate::draws::Draws;
+use crate::record::Record;
 use crate::server::{Keeper, ServerSide};
 use crate::{Act, ByteChange, Happening, Maker, Side, Way, WireItem};
 
@@ -70,6 +72,8 @@ pub struct Desk {
     wire: Vec<WireItem>,
     next_item: u64,
     log: Vec<Happening>,
+    started: Instant,
+    record: Record,
 }
 
 struct Sides {
@@ -99,6 +103,8 @@ impl Desk {
             wire: Vec::new(),
             next_item: 0,
             log: Vec::new(),
+            started: now,
+            record: Record::default(),
         }
     }
 
@@ -116,6 +122,12 @@ impl Desk {
     pub fn sum(&self) -> Option<i128> {
         let totals = self.keeper.ledger.totals();
         (totals.count > 0).then(|| totals.sum.get())
+    }
+
+    /// What arrived so far, as a pcapng file whose times begin with the desk's. With the `keys`,
+    /// the readers of such a file see what is inside.
+    pub fn capture(&self, keys: bool) -> io::Result<Vec<u8>> {
+        self.record.capture(keys.then_some(&self.draws))
     }
 
     /// Does one thing.
@@ -198,6 +210,8 @@ impl Desk {
 
     fn deliver(&mut self, item: &WireItem) {
         if let Some(sides) = &mut self.sides {
+            let at = self.now.saturating_duration_since(self.started);
+            self.record.keep(self.connection, at, item.way, &item.bytes);
             match item.way {
                 Way::ToServer => sides.server.handle(self.now, &item.bytes),
                 Way::ToClient => sides.client.handle(self.now, &item.bytes),

@@ -6,6 +6,7 @@
 //! | say what to do, or keep it as a line of text | [`Act`], [`ActError`] |
 //! | see the wire | [`WireItem`], [`Way`], [`Maker`] |
 //! | know what each side did, and which rule refused a frame | [`Happening`], [`Side`] |
+//! | keep what arrived for `ddes inspect`, `ddes explain` or Wireshark | [`Desk::capture`] |
 //!
 //! Both sides are the sessions of [`ddes_session`], and the ledger is [`ddes_ledger`]'s: nothing
 //! but the network is simulated. A frame that a side sends stays on the wire until an act moves it.
@@ -43,6 +44,7 @@ mod act;
 mod client;
 mod desk;
 mod draws;
+mod record;
 mod server;
 mod wire;
 

@@ -117,8 +117,8 @@ impl ServerSide {
         keeper: &Keeper,
         now: Instant,
     ) -> Self {
-        let label = |what: &str| format!("server/{connection}/{what}");
-        let token = Zeroizing::new(draws.draw(&label("token")));
+        let token = Zeroizing::new(draws.draw(&label(connection, "token")));
+        let (exponent, kem) = exponent_and_kem(draws, connection);
         let session = match profile {
             PageProfile::Classic => {
                 let config = classic::ServerConfig {
@@ -127,7 +127,6 @@ impl ServerSide {
                     handshake: HANDSHAKE,
                     end_all: false,
                 };
-                let exponent = Zeroizing::new(draws.draw(&label("exponent")));
                 let entropy = classic::ServerEntropy { exponent, token };
                 let session = classic::ServerSession::new(Arc::new(config), now, entropy);
                 ServerSession::Classic(Box::new(session))
@@ -140,10 +139,7 @@ impl ServerSide {
                     handshake: HANDSHAKE,
                     values_max: VALUES_MAX,
                 };
-                let noise = Entropy {
-                    dh: Zeroizing::new(draws.draw::<64>(&label("exponent")).to_vec()),
-                    kem: Zeroizing::new(draws.draw(&label("kem"))),
-                };
+                let noise = Entropy { dh: Zeroizing::new(exponent.to_vec()), kem };
                 let entropy = v2::ServerEntropy { noise, token };
                 let session = v2::ServerSession::new(Arc::new(config), now, entropy);
                 ServerSession::V2(Box::new(session))
@@ -244,6 +240,19 @@ impl ServerSide {
             }
         }
     }
+}
+
+fn label(connection: u32, what: &str) -> String {
+    format!("server/{connection}/{what}")
+}
+
+/// What the server draws for the handshake of a connection: whoever has it can follow the session.
+pub(crate) fn exponent_and_kem(
+    draws: &Draws,
+    connection: u32,
+) -> (Zeroizing<[u8; classic::ENTROPY_BYTES_MAX]>, Zeroizing<[u8; 64]>) {
+    let exponent = Zeroizing::new(draws.draw(&label(connection, "exponent")));
+    (exponent, Zeroizing::new(draws.draw(&label(connection, "kem"))))
 }
 
 /// Answers a classic 30 by the ledger's verdict.

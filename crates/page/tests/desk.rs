@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use ddes_capture::{Direction, Frame, Limits};
 use ddes_page::{Act, Desk, DeskError, DeskSettings, Maker, PageProfile, Side, Way};
 use ddes_wire::v2::{GroupSize, Suite};
 
@@ -193,6 +194,29 @@ fn the_same_acts_give_the_same_bytes_and_another_name_gives_others() {
         };
         assert_eq!(run("anna"), run("anna"));
         assert_ne!(run("anna"), run("ben"));
+    }
+}
+
+#[test]
+fn what_arrived_is_a_capture_that_its_keys_open() {
+    for (profile, replayed) in [(PageProfile::Classic, 2), (DDES, 1), (HYBRID, 1)] {
+        let mut desk = open(profile);
+        act(&mut desk, "send 42");
+        let copy = format!("copy {}; flow", last(&desk));
+        act(&mut desk, &copy);
+        let file = desk.capture(true).unwrap();
+        let found = ddes_capture::read(&file[..], &Limits::default(), &[]).unwrap();
+        let [conversation] = &found.all[..] else { panic!("{:?}", found.notes) };
+        assert!(conversation.session.is_some(), "{:?}", conversation.refused);
+        let is_30 = |frame: &&Frame| frame.direction == Direction::ToServer && frame.opcode == 30;
+        let thirties: Vec<_> = conversation.frames.iter().filter(is_30).collect();
+        // The copy is there in each profile; only in classic it opens.
+        assert_eq!(thirties.len(), 2, "{profile:?}");
+        let opened = thirties.iter().filter(|frame| frame.plain.is_some()).count();
+        assert_eq!(opened, replayed, "{profile:?}");
+        let file = desk.capture(false).unwrap();
+        let found = ddes_capture::read(&file[..], &Limits::default(), &[]).unwrap();
+        assert!(found.all[0].session.is_none());
     }
 }
 
