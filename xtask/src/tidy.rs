@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("python", &["client", "wire"]),
     ("web", &["wire", "ledger", "server", "identity"]),
     ("lab", &["wire", "cipher", "ffdhe", "identity", "session", "ledger", "server", "capture"]),
+    ("page", &["wire", "ffdhe", "identity", "session", "ledger", "capture"]),
     (
         "cli",
         &[
