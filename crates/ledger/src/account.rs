@@ -333,6 +333,38 @@ mod tests {
     }
 
     #[test]
+    fn an_account_has_the_parts_that_a_store_gives_it() {
+        let standing = Standing {
+            last_seq: Sequence::new(3),
+            last_session: SessionNumber::new(4),
+            sum: Total::new(-7),
+        };
+        let parts = AccountParts {
+            newest_session: SessionNumber::new(5),
+            standing,
+            extremes: (Amount::from(-9_i64), Amount::from(2_i64)),
+            times: (10, 11),
+        };
+        let found = Account::of_parts(&parts).unwrap();
+        assert_eq!((found.newest_session(), found.standing()), (parts.newest_session, standing));
+        assert_eq!((found.extremes(), found.times()), (Some(parts.extremes), Some(parts.times)));
+
+        let empty = AccountParts { standing: Standing::default(), ..parts };
+        let found = Account::of_parts(&empty).unwrap();
+        assert_eq!(found, Account::new(parts.newest_session));
+        assert_eq!((found.extremes(), found.times()), (None, None));
+
+        let last = SessionNumber::new((1 << SESSION_BITS) - 1);
+        let beyond = SessionNumber::new(1 << SESSION_BITS);
+        let of = |newest_session, last_session| {
+            let standing = Standing { last_session, ..standing };
+            Account::of_parts(&AccountParts { newest_session, standing, ..parts })
+        };
+        assert!(of(last, last).is_some());
+        assert_eq!((of(beyond, last), of(last, beyond)), (None, None));
+    }
+
+    #[test]
     fn a_packed_account_is_as_its_layout_says_and_comes_back() {
         let account = Account {
             newest_session: SessionNumber::new((1 << SESSION_BITS) - 2),

@@ -346,6 +346,30 @@ mod tests {
     }
 
     #[test]
+    fn a_book_with_its_most_waits_takes_no_call_and_one_behind_a_full_outbox_neither() {
+        let (mut delivery, mut book, _) = open_with(&[3]);
+        let mut callers = Vec::new();
+        for _ in 0..CALLS_MAX {
+            assert!(book.has_room());
+            let (reply, caller, answer) = call();
+            book.handle_call(&mut delivery, Call::Flush { reply });
+            callers.push((caller, answer));
+        }
+        assert!(!book.has_room());
+
+        let (mut delivery, mut book, _) = open_with(&[3]);
+        while delivery.outbox().has_room(TAKE_MAX) {
+            let (reply, _caller, taken) = call();
+            book.handle_call(&mut delivery, Call::Add { values: vec![1; TAKE_MAX], reply });
+            taken.try_recv().unwrap().unwrap();
+        }
+        assert!(book.has_room());
+        let (reply, _caller, answer) = call();
+        book.handle_call(&mut delivery, Call::Add { values: vec![1; TAKE_MAX], reply });
+        assert!(!book.has_room() && answer.try_recv().is_err());
+    }
+
+    #[test]
     fn waits_whose_callers_left_do_not_fill_the_book() {
         let (mut delivery, mut book, _) = open_with(&[3]);
         let (kept, _caller, answer) = call();

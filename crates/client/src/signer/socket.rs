@@ -99,3 +99,54 @@ fn late(error: io::Error) -> SignError {
     let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
     if is_late { SignError::TimedOut } else { error.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use ddes_identity::SigningKey;
+
+    use super::*;
+
+    fn string(bytes: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(bytes.len()).unwrap();
+        [&length.to_be_bytes()[..], bytes].concat()
+    }
+
+    /// An agent that holds `key`, for one request, and answers in two pieces.
+    fn agent_with(key: SigningKey, socket: &Path) -> std::thread::JoinHandle<()> {
+        let listener = UnixListener::bind(socket).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = vec![0; agent::request(&key.public(), Namespace::Client, b"m").len()];
+            stream.read_exact(&mut request).unwrap();
+            let signature = key.sign(Namespace::Client, b"m");
+            let body = [&[14][..], &string(&[string(b"ssh-ed25519"), string(&signature)].concat())];
+            let answer = string(&body.concat());
+            let (first, second) = answer.split_at(7);
+            stream.write_all(first).unwrap();
+            stream.write_all(second).unwrap();
+        })
+    }
+
+    #[test]
+    fn what_an_agent_signs_for_a_client_without_a_runtime_is_verified() {
+        let folder = std::env::temp_dir().join(format!("ddes-agent-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (own, other) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
+        for (name, key, is_own) in [("own", own.clone(), true), ("other", other, false)] {
+            let socket = folder.join(name);
+            let agent = agent_with(key, &socket);
+            let signed = ask_blocking(&socket, &own.public(), Namespace::Client, b"m");
+            agent.join().unwrap();
+            match signed {
+                Ok(signature) => {
+                    assert!(is_own);
+                    own.public().verify(Namespace::Client, b"m", &signature).unwrap();
+                }
+                Err(error) => assert!(!is_own && matches!(error, SignError::Agent(_)), "{error}"),
+            }
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

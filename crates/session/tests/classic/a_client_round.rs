@@ -140,6 +140,25 @@ fn a_client_asks_for_as_many_bytes_as_a_frame_has_and_for_none_at_its_end() {
     assert_eq!((client.phase(), client.wants_bytes()), (Phase::Done, false));
 }
 
+/// C-19: the wait for the token begins with the client's own key.
+#[test]
+fn the_token_is_waited_for_from_the_clients_key_on() {
+    let server = Server::new();
+    let mut client = client(server.now);
+    client.handle_bytes(server.now, server.session.pending());
+    let work = client.poll_work().unwrap();
+    // The computation took a while.
+    let sent_at = server.now + Duration::from_secs(7);
+    client.handle_done(sent_at, work.run());
+    client.sent(sent_at, client.pending().len());
+    let due = sent_at + Duration::from_secs(120);
+    assert_eq!(client.poll_timeout(), Some(due));
+    client.handle_timeout(due - Duration::from_millis(1));
+    assert_eq!(client.phase(), Phase::Live);
+    client.handle_timeout(due);
+    assert_eq!(client.phase(), Phase::Done);
+}
+
 #[test]
 fn a_handshake_that_is_late_says_whether_the_server_has_said_anything() {
     let server = Server::new();
