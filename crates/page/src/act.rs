@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn each_act_is_read_back_from_its_text() {
-        let all = "connect; send 42,-50; leave; wait 61; flow; deliver 1; drop 2; copy 3; reflect 4; \
-                   retype 5 50; flip 6 70; set 7 8 00ff; insert to-client 0a; cut to-server";
+        let all = "connect; send 42,-50; leave; wait 61; flow; deliver 1; drop 2; copy 3; \
+                   reflect 4; retype 5 50; flip 6 70; set 7 8 00ff; insert to-client 0a; cut to-server";
         let acts = Act::parse_all(all).unwrap();
         assert_eq!(acts.len(), 14);
         let texts: Vec<_> = acts.iter().map(Act::to_string).collect();

@@ -166,7 +166,7 @@ impl ClientSide {
                 Some(match session.poll_event()? {
                     v2::ClientEvent::ServerProven { key } if key != *trusted => (
                         format!(
-                            "the server proved {}, which is not the key known for it: nothing is sent",
+                            "the server proved {}, not the key known for it: nothing is sent",
                             key.fingerprint()
                         ),
                         Some("P-26"),

@@ -19,8 +19,9 @@ const BODY_MAX: u32 = 64 * 1024;
 const ITEMS_MAX: usize = 4096;
 /// The most lines of the log.
 const LOG_MAX: usize = 100_000;
-/// The most items that one `flow` delivers: two sides that answer each other for ever are stopped.
-const FLOW_MAX: usize = 10_000;
+/// The most items that one `flow` delivers, and the most timers that one `wait` meets: two sides
+/// that answer each other for ever are stopped.
+const STEPS_MAX: usize = 10_000;
 
 /// Which wire the two sides speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub struct DeskSettings {
     pub seed: String,
 }
 
-/// Why an act was not possible. Nothing changed.
+/// Why an act was not possible. Nothing changed, but for [`Self::TooMuch`] of a `flow` or `wait`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeskError {
     /// The client has no session.
@@ -139,7 +140,7 @@ impl Desk {
             Act::Connect => self.connect(),
             Act::Send(integers) => self.ask(|client, now| client.send(now, integers))?,
             Act::Leave => self.ask(ClientSide::leave)?,
-            Act::Wait(seconds) => self.wait(Duration::from_secs(u64::from(*seconds))),
+            Act::Wait(seconds) => self.wait(Duration::from_secs(u64::from(*seconds)))?,
             Act::Flow => self.flow()?,
             Act::Deliver(number) => {
                 let item = self.take(*number)?;
@@ -183,21 +184,29 @@ impl Desk {
     }
 
     /// Goes from one timer to the next: each is handled at its time.
-    fn wait(&mut self, time: Duration) {
-        let until = self.now + time;
-        while let Some(sides) = &mut self.sides {
-            let due = sides.client.poll_timeout().into_iter().chain(sides.server.poll_timeout());
-            let Some(due) = due.min().filter(|due| *due <= until) else { break };
-            self.now = self.now.max(due);
-            sides.client.handle_timeout(self.now);
-            sides.server.handle_timeout(self.now);
+    fn wait(&mut self, time: Duration) -> Result<(), DeskError> {
+        let until = self.now.checked_add(time).ok_or(DeskError::TooMuch)?;
+        for _ in 0..STEPS_MAX {
+            let due = self.sides.as_mut().and_then(|sides| {
+                let due =
+                    sides.client.poll_timeout().into_iter().chain(sides.server.poll_timeout());
+                let due = due.min().filter(|due| *due <= until)?;
+                self.now = self.now.max(due);
+                sides.client.handle_timeout(self.now);
+                sides.server.handle_timeout(self.now);
+                Some(due)
+            });
+            if due.is_none() {
+                self.now = until;
+                return Ok(());
+            }
             self.settle();
         }
-        self.now = until;
+        Err(DeskError::TooMuch)
     }
 
     fn flow(&mut self) -> Result<(), DeskError> {
-        for _ in 0..FLOW_MAX {
+        for _ in 0..STEPS_MAX {
             if self.wire.is_empty() {
                 return Ok(());
             }

@@ -55,10 +55,10 @@ impl Keeper {
         Self { ledger: Ledger::in_memory(), key, classic_next: 1, started: now }
     }
 
-    /// The outcome of one operation; of a ledger that gives none, that it is unavailable.
+    /// The outcome of one operation. A ledger in memory always gives one.
     fn commit(&mut self, now: Instant, operation: Operation) -> Option<OperationOutcome> {
         let micros = now.saturating_duration_since(self.started).as_micros();
-        // Six hundred thousand years of a desk's time fit.
+        // 2^64 microseconds are 584,000 years.
         let micros = u64::try_from(micros).unwrap_or(u64::MAX);
         self.ledger.commit(Timestamp(micros), &[operation]).pop()
     }
@@ -203,40 +203,15 @@ impl ServerSide {
                 while let Some(work) = session.poll_work() {
                     session.handle_done(now, work.run());
                 }
-                Some(match session.poll_event()? {
-                    classic::ServerEvent::Submit { ticket, amount } => {
-                        let (own, verdict) = keeper.count_classic(now, *account, *next, amount);
-                        *account = own;
-                        settle(session, now, ticket, next, verdict)
-                    }
-                    event @ (classic::ServerEvent::KeyVerified
-                    | classic::ServerEvent::TokenShared
-                    | classic::ServerEvent::Tampered
-                    | classic::ServerEvent::Ignored { .. }
-                    | classic::ServerEvent::ResultSent { .. }
-                    | classic::ServerEvent::Ended(_)) => of_classic(&event),
-                })
+                let event = session.poll_event()?;
+                Some(handle_classic(session, now, keeper, (account, next), event))
             }
             ServerSession::V2(session) => {
                 while let Some(work) = session.poll_work() {
                     session.handle_done(now, work.run());
                 }
-                Some(match session.poll_event()? {
-                    v2::ServerEvent::Authenticated { ticket, key } => {
-                        let (told, opened) = admit(session, now, keeper, ticket, &key);
-                        *account = opened;
-                        told
-                    }
-                    v2::ServerEvent::Submit { ticket, first_seq, amounts } => {
-                        let (account, own) = (*account)?;
-                        let submission = Submission { account, session: own, first_seq, amounts };
-                        decide(session, now, keeper, ticket, submission)
-                    }
-                    event @ (v2::ServerEvent::TokenShared
-                    | v2::ServerEvent::Answered(_)
-                    | v2::ServerEvent::EndAll
-                    | v2::ServerEvent::Ended(_)) => of_v2(&event),
-                })
+                let event = session.poll_event()?;
+                Some(handle_v2(session, now, keeper, account, event))
             }
         }
     }
@@ -331,53 +306,71 @@ fn shown(amounts: &Amounts) -> String {
     amounts.join(", ")
 }
 
-fn of_classic(event: &classic::ServerEvent) -> Told {
+fn handle_classic(
+    session: &mut classic::ServerSession,
+    now: Instant,
+    keeper: &mut Keeper,
+    (account, next): (&mut Option<Account>, &mut Sequence),
+    event: classic::ServerEvent,
+) -> Told {
+    use classic::{ServerEnd, ServerEvent};
     match event {
-        classic::ServerEvent::KeyVerified => {
-            ("took the client's key; nobody signed it".into(), None)
+        ServerEvent::Submit { ticket, amount } => {
+            let (own, verdict) = keeper.count_classic(now, *account, *next, amount);
+            *account = own;
+            settle(session, now, ticket, next, verdict)
         }
-        classic::ServerEvent::TokenShared => ("sends the token".into(), None),
-        // Handled before this is asked.
-        classic::ServerEvent::Submit { amount, .. } => (format!("takes {amount}"), None),
-        classic::ServerEvent::Tampered => {
-            ("discards a 30 that does not decrypt".into(), Some("C-14"))
-        }
-        classic::ServerEvent::Ignored { opcode } => {
-            (format!("ignores opcode {opcode}"), Some("C-16"))
-        }
-        classic::ServerEvent::ResultSent { sum } => (format!("sends the sum {sum}"), None),
-        classic::ServerEvent::Ended(classic::ServerEnd::Fault(fault)) => {
+        ServerEvent::KeyVerified => ("took the client's key; nobody signed it".into(), None),
+        ServerEvent::TokenShared => ("sends the token".into(), None),
+        ServerEvent::Tampered => ("discards a 30 that does not decrypt".into(), Some("C-14")),
+        ServerEvent::Ignored { opcode } => (format!("ignores opcode {opcode}"), Some("C-16")),
+        ServerEvent::ResultSent { sum } => (format!("sends the sum {sum}"), None),
+        ServerEvent::Ended(ServerEnd::Fault(fault)) => {
             (format!("ends the session: {fault}"), Some(fault.rule()))
         }
-        classic::ServerEvent::Ended(
-            classic::ServerEnd::Bye
-            | classic::ServerEnd::Closed
-            | classic::ServerEnd::Idle { .. }
-            | classic::ServerEnd::Ordered(_),
+        ServerEvent::Ended(
+            ServerEnd::Bye | ServerEnd::Closed | ServerEnd::Idle { .. } | ServerEnd::Ordered(_),
         ) => ("the session is over".into(), None),
     }
 }
 
-fn of_v2(event: &v2::ServerEvent) -> Told {
+fn handle_v2(
+    session: &mut v2::ServerSession,
+    now: Instant,
+    keeper: &mut Keeper,
+    account: &mut Option<Account>,
+    event: v2::ServerEvent,
+) -> Told {
+    use v2::{ServerEnd, ServerEvent};
     match event {
-        // These two are handled before this is asked.
-        v2::ServerEvent::Authenticated { .. } => ("the client proved itself".into(), None),
-        v2::ServerEvent::TokenShared => ("sends the token".into(), None),
-        v2::ServerEvent::Submit { amounts, .. } => (format!("takes {}", shown(amounts)), None),
-        v2::ServerEvent::Answered(answer) => (format!("sends the sum {}", answer.sum), None),
-        v2::ServerEvent::EndAll => ("is asked to end every session".into(), None),
-        v2::ServerEvent::Ended(v2::ServerEnd::Fault(fault)) => {
+        ServerEvent::Authenticated { ticket, key } => {
+            let (told, opened) = admit(session, now, keeper, ticket, &key);
+            *account = opened;
+            told
+        }
+        ServerEvent::Submit { ticket, first_seq, amounts } => match *account {
+            Some((account, own)) => {
+                let submission = Submission { account, session: own, first_seq, amounts };
+                decide(session, now, keeper, ticket, submission)
+            }
+            // A session without an account was not admitted, and takes no 30.
+            None => ("counts nothing: the session has no account".into(), None),
+        },
+        ServerEvent::TokenShared => ("sends the token".into(), None),
+        ServerEvent::Answered(answer) => (format!("sends the sum {}", answer.sum), None),
+        ServerEvent::EndAll => ("is asked to end every session".into(), None),
+        ServerEvent::Ended(ServerEnd::Fault(fault)) => {
             (format!("ends the session: {fault}"), Some(fault.rule()))
         }
-        v2::ServerEvent::Ended(
-            v2::ServerEnd::Bye
-            | v2::ServerEnd::Closed
-            | v2::ServerEnd::Left
-            | v2::ServerEnd::Idle
-            | v2::ServerEnd::TooOld
-            | v2::ServerEnd::Ordered(_)
-            | v2::ServerEnd::LedgerUnavailable
-            | v2::ServerEnd::TooFast { .. },
+        ServerEvent::Ended(
+            ServerEnd::Bye
+            | ServerEnd::Closed
+            | ServerEnd::Left
+            | ServerEnd::Idle
+            | ServerEnd::TooOld
+            | ServerEnd::Ordered(_)
+            | ServerEnd::LedgerUnavailable
+            | ServerEnd::TooFast { .. },
         ) => ("the session is over".into(), None),
     }
 }

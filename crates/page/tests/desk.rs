@@ -119,26 +119,21 @@ fn a_dropped_frame_is_noticed_by_the_next_one_in_d_ddes_2_alone() {
     }
 }
 
+/// A 30 that goes back to its sender, or comes with another opcode, counts nothing.
 #[test]
-fn a_frame_sent_back_to_its_sender_is_refused_by_it() {
-    for (profile, rule) in [(DDES, "P-08"), (HYBRID, "P-08")] {
+fn a_frame_in_a_wrong_place_is_refused_or_ignored() {
+    for (profile, side, what, rule) in [
+        (DDES, Side::Client, "reflect N", "P-08"),
+        (HYBRID, Side::Client, "reflect N", "P-08"),
+        (PageProfile::Classic, Side::Server, "retype N 40", "C-16"),
+        (DDES, Side::Server, "retype N 40", "P-17"),
+        (HYBRID, Side::Server, "retype N 40", "P-17"),
+    ] {
         let mut desk = open(profile);
         act(&mut desk, "send 42");
-        let back = format!("reflect {}; flow", last(&desk));
-        act(&mut desk, &back);
-        assert_eq!(rules(&desk, Side::Client), [rule], "{profile:?}");
-        assert_eq!(desk.sum(), None);
-    }
-}
-
-#[test]
-fn a_frame_of_another_opcode_is_ignored_in_classic_and_ends_a_session_of_d_ddes_2() {
-    for (profile, rule) in [(PageProfile::Classic, "C-16"), (DDES, "P-17"), (HYBRID, "P-17")] {
-        let mut desk = open(profile);
-        act(&mut desk, "send 42");
-        let retype = format!("retype {} 40; flow", last(&desk));
-        act(&mut desk, &retype);
-        assert_eq!(rules(&desk, Side::Server), [rule], "{profile:?}");
+        let text = what.replace('N', &last(&desk).to_string());
+        act(&mut desk, &format!("{text}; flow"));
+        assert_eq!(rules(&desk, side), [rule], "{profile:?} {what}");
         assert_eq!(desk.sum(), None);
     }
 }
