@@ -15,18 +15,29 @@ pub(super) struct OneFile {
     /// How a release names it.
     pub(super) platform: &'static str,
     target: &'static str,
+    linker: Linker,
     /// What runs it here, where that is an emulator: static itself, so that it runs alone.
     pub(super) emulator: Option<&'static str>,
+}
+
+/// What a static program is linked with.
+enum Linker {
+    /// gcc, with musl from Debian's musl-tools: for this processor.
+    Gcc,
+    /// zig, with which wheels are linked too: it brings musl for others.
+    Zig,
 }
 
 pub(super) const X86_64: OneFile = OneFile {
     platform: "x86_64-linux-static",
     target: "x86_64-unknown-linux-musl",
+    linker: Linker::Gcc,
     emulator: None,
 };
 pub(super) const AARCH64: OneFile = OneFile {
     platform: "aarch64-linux-static",
     target: "aarch64-unknown-linux-musl",
+    linker: Linker::Zig,
     emulator: Some("qemu-aarch64-static"),
 };
 /// Of the program that uses the machine's libraries.
@@ -56,7 +67,7 @@ const FOREIGN_SETTINGS: &[&str] =
     &["CARGO_BUILD_", "CARGO_ENCODED_", "CARGO_PROFILE_", "CARGO_TARGET_"];
 
 /// zig knows its target by another name than the one that build scripts add.
-const LINK_AARCH64: &str = r#"#!/bin/sh
+const ZIG_CC: &str = r#"#!/bin/sh
 for argument; do
     shift
     case "$argument" in --target=*) ;; *) set -- "$@" "$argument" ;; esac
@@ -131,12 +142,14 @@ impl Recipe {
             false => Command::new(CARGO),
         };
         command.args(["build", "--target", target, "-Z", "build-std=std,panic_unwind"]);
-        let (flags, compiler) = match one_file.emulator {
-            None => (self.static_flags()?, PathBuf::from("musl-gcc")),
-            Some(emulator) => {
-                shell::installed(emulator, "qemu-user-static")?;
-                let compiler = self.foreign_compiler()?;
-                (foreign_flags(&compiler), compiler)
+        if let Some(emulator) = one_file.emulator {
+            shell::installed(emulator, "qemu-user-static")?;
+        }
+        let (flags, compiler) = match one_file.linker {
+            Linker::Gcc => (self.gcc_flags()?, PathBuf::from("musl-gcc")),
+            Linker::Zig => {
+                let compiler = self.zig_compiler()?;
+                (zig_flags(&compiler), compiler)
             }
         };
         self.build(&mut command, target, profile, &flags);
@@ -151,7 +164,7 @@ impl Recipe {
 
     /// How a program is linked that is static, and still lies at another address each time it runs.
     /// musl-gcc cannot make one, so it is gcc, with what musl-gcc would name.
-    fn static_flags(&self) -> Result<Vec<String>, String> {
+    fn gcc_flags(&self) -> Result<Vec<String>, String> {
         let link = self.tree.join("target/link");
         files::empty(&link)?;
         let (object, archive) = (link.join("unwind.o"), link.join("libddes_unwind.a"));
@@ -181,12 +194,12 @@ impl Recipe {
         ])
     }
 
-    /// A C compiler and linker for aarch64 on musl: zig's, which wheels are linked with, too.
-    fn foreign_compiler(&self) -> Result<PathBuf, String> {
+    /// zig as a C compiler and linker for aarch64 on musl.
+    fn zig_compiler(&self) -> Result<PathBuf, String> {
         let environment = shell::tools().join("python-wheel");
         let python = shell::environment(&environment, "python/requirements-wheel.txt")?;
         let script = self.tree.join("target/link-aarch64");
-        let text = LINK_AARCH64.replace("PYTHON", &python);
+        let text = ZIG_CC.replace("PYTHON", &python);
         files::write(&script, text.as_bytes())?;
         run(Command::new("chmod").arg("755").arg(&script))?;
         Ok(script)
@@ -286,7 +299,7 @@ impl Recipe {
 }
 
 /// zig brings all that a program begins and ends with, and what unwinds the stack.
-fn foreign_flags(compiler: &Path) -> Vec<String> {
+fn zig_flags(compiler: &Path) -> Vec<String> {
     vec![
         format!("-Clinker={}", compiler.display()),
         "-Clink-self-contained=no".into(),
