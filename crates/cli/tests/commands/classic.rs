@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::{Running, ddes_at, folder, output, peer, start, started};
+use crate::{Running, ddes_at, folder, output, peer, start, started, unused_address};
 
 fn ddes(arguments: &[&str]) -> Command {
     static HOME: OnceLock<PathBuf> = OnceLock::new();
@@ -14,8 +14,9 @@ fn ddes(arguments: &[&str]) -> Command {
 }
 
 fn serve(flags: &[&str]) -> Running {
-    let classic =
-        ["serve", "--classic", "--classic-wait-ms", "0", "--json", "--listen", "127.0.0.1:0"];
+    // As in secure.rs.
+    let address = unused_address();
+    let classic = ["serve", "--classic", "--classic-wait-ms", "0", "--json", "--listen", &address];
     // These servers share a home, and each has totals of its own.
     started(ddes(&[&classic[..], &["--ledger", "memory"], flags].concat()))
 }

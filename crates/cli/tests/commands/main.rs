@@ -126,13 +126,18 @@ fn start(mut command: Command, mut address: impl FnMut(&str) -> Option<String>) 
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut running = Running { child, stdout, address: String::new() };
+    let mut said = String::new();
     loop {
         let mut line = String::new();
-        assert!(running.stdout.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+        assert!(
+            running.stdout.read_line(&mut line).unwrap() > 0,
+            "it ended before it was ready: {said}"
+        );
         if let Some(address) = address(&line) {
             running.address = address;
             return running;
         }
+        said.push_str(&line);
     }
 }
 

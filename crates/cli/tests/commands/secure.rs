@@ -5,10 +5,13 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{Running, ddes_at, folder, output, peer, start, started};
+use crate::{Running, ddes_at, folder, output, peer, start, started, unused_address};
 
+/// At a port that the system gives nobody: a client of another test whose server is gone, and which
+/// tries again, would take a place here.
 pub(crate) fn serve(home: &Path, flags: &[&str]) -> Running {
-    started(ddes_at(home, &[&["serve", "--json", "--listen", "127.0.0.1:0"], flags].concat()))
+    let address = unused_address();
+    started(ddes_at(home, &[&["serve", "--json", "--listen", &address], flags].concat()))
 }
 
 /// A fingerprint of no key here.
